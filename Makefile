@@ -1,0 +1,37 @@
+# Two commands: `make run` and `make test`. Each makes the environment first, if need be.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help run test check setup clean
+help:            ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "Relaylab needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is" \
+	         "$$($(PYTHON) -V 2>&1). Name another one: make PYTHON=python3.12 run" >&2; exit 2; }
+	@echo "Making the environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@VIRTUAL_ENV=$(abspath $(VENV)) UV_PROJECT_ENVIRONMENT=$(abspath $(VENV)) \
+	  $(BIN)/uv sync --quiet --frozen --inexact
+	@touch $@
+
+setup: $(STAMP)  ## make the environment
+
+run: $(STAMP)    ## start the relay and the lab under policies/required-verify.yaml
+	@exec $(BIN)/relay serve --policy policies/required-verify.yaml
+
+test: $(STAMP)   ## run the whole test suite
+	@$(BIN)/python -m pytest -n auto
+
+check: $(STAMP)  ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean:           ## remove the environment and what the tools left
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

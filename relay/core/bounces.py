@@ -1,0 +1,131 @@
+"""Bounces: one recipient's failure, told from its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, assert_never
+
+from relay.core.codebook import CodeBook
+from relay.core.failure_kinds import failure_kind
+from relay.core.failure_remedies import REMEDIES
+from relay.core.fault_cards import card
+from relay.core.faults import ResultType, TlsFault
+from relay.core.outcomes import (
+    ConnectionFailure,
+    DnsFailure,
+    Failure,
+    LocalProblem,
+    LocalRefusal,
+    PeerRefusal,
+    TlsRefusal,
+)
+from relay.core.records import Attempt, Bounce, BounceAction, Envelope, Notified
+
+EXPIRED: Final = LocalRefusal(problem=LocalProblem.EXPIRED, detail="the retry schedule is used up")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A failure in plain words: what it was, and who should do what, a sentence or two each."""
+
+    cause: str
+    remedy: str
+
+
+def explain_failure(failure: Failure) -> Explanation:
+    """Tell a failure in plain words."""
+    kind = failure_kind(failure)
+    match failure:
+        case TlsRefusal(faults=(first, *_) as faults, setting=setting):
+            found = " ".join(f"{card(f).meaning} ({f.detail})" for f in faults)
+            verb = "demands TLS" if not setting.verifies else "demands a trustworthy certificate"
+            return Explanation(f"{found} {setting.label} {verb}.", card(first).remedy)
+        case TlsRefusal(setting=setting):
+            return Explanation(
+                f"No TLS session came about; {setting.label} demands one.",
+                "Read the session's transcript.",
+            )
+        case PeerRefusal(reply=reply, stage=stage):
+            return Explanation(
+                f"The host itself refused {stage.value}: {reply}.",
+                "The host's words say why; its administrator can say more."
+                if reply.permanent
+                else "The host asks to try again later.",
+            )
+        case DnsFailure(name=name):
+            assert kind is not None
+            return Explanation(f"No host was found for {name!r}.", REMEDIES[kind])
+        case ConnectionFailure(stage=stage, problem=problem, detail=detail):
+            assert kind is not None
+            return Explanation(
+                f"The connection to the host failed {stage.value}: {problem.value} ({detail}).",
+                REMEDIES[kind],
+            )
+        case LocalRefusal(detail=detail):
+            assert kind is not None
+            return Explanation(f"This relay did not go on: {detail}.", REMEDIES[kind])
+        case _:
+            assert_never(failure)
+
+
+def faults_of(failure: Failure) -> tuple[TlsFault, ...]:
+    """Return the TLS faults behind a failure, none for other failures."""
+    return failure.faults if isinstance(failure, TlsRefusal) else ()
+
+
+def result_type_of(failure: Failure) -> ResultType | None:
+    """Return the RFC 8460 result type of a failure; None where TLS is not the cause."""
+    faults = faults_of(failure)
+    return card(faults[0]).result_type if faults else None
+
+
+def make_bounce(
+    *,
+    bounce_id: str,
+    envelope: Envelope,
+    recipient: str,
+    attempts: tuple[Attempt, ...],
+    failure: Failure,
+    expired: bool,
+    action: BounceAction,
+    book: CodeBook,
+    at: datetime,
+    will_retry_at: datetime | None,
+    notified: Notified,
+) -> Bounce:
+    """Build the record of one recipient's failure.
+
+    `attempts` are the recipient's own, oldest first, and at least one. `failure` is the cause; with
+    `expired` the reported code is that of an expired queue and the cause keeps its own.
+    """
+    last = attempts[-1]
+    cause = book.entry(failure)
+    reported = book.entry(EXPIRED) if expired else cause
+    words = explain_failure(failure)
+    return Bounce(
+        id=bounce_id,
+        message_id=envelope.id,
+        recipient=recipient,
+        reverse_path=envelope.reverse_path,
+        action=action,
+        status=reported.status,
+        text=reported.text,
+        cause_status=cause.status,
+        cause_text=cause.text,
+        cause=words.cause,
+        remedy=words.remedy,
+        result_type=result_type_of(failure),
+        faults=faults_of(failure),
+        setting=last.rule.setting,
+        rule=last.rule,
+        route=last.route,
+        host=last.hop.host if last.hop else None,
+        address=f"{last.hop.address}:{last.hop.port}" if last.hop else None,
+        stage=failure.stage,
+        attempts=len({attempt.round for attempt in attempts}),
+        session_id=last.session_id,
+        at=at,
+        will_retry_at=will_retry_at,
+        notified=notified,
+    )

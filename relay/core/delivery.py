@@ -1,0 +1,42 @@
+"""The parts of a policy that are not about TLS, and the policy as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from relay.core.codebook import CodeBook
+from relay.core.codebook_data import SALESFORCE
+from relay.core.records import ReplyMode
+from relay.core.routing import ONE_TRY, RetrySchedule, Routing
+from relay.core.tls_policy import PolicyTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How long to wait for a host, when to answer, when to try again.
+
+    `reply_within` bounds an inline answer, so that it comes before a client's own time-out.
+    `connect_timeout` and `command_timeout` bound one step with a host.
+    """
+
+    reply: ReplyMode = ReplyMode.INLINE
+    reply_within: timedelta = timedelta(seconds=25)
+    connect_timeout: timedelta = timedelta(seconds=5)
+    command_timeout: timedelta = timedelta(seconds=10)
+    schedule: RetrySchedule = ONE_TRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A whole policy file; each room is handed the part that it needs.
+
+    `source` is the file as the user named it, `sha256` of its bytes.
+    """
+
+    source: str
+    sha256: str
+    tls: PolicyTable
+    routing: Routing = field(default_factory=Routing)
+    delivery: Delivery = field(default_factory=Delivery)
+    codes: CodeBook = SALESFORCE

@@ -1,0 +1,38 @@
+"""The one JSON form of every record: `--json`, JSON lines, API, webhook and evidence files.
+
+Field names as in the dataclasses; enums by value; times in ISO 8601 with offset; addresses
+and patterns as text. `tests/core/test_jsonform.py` pins it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from relay.core.addresses import Address, DomainPattern
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+def to_json(value: object) -> Json:
+    """Return a value of the core as plain JSON data; raise TypeError for anything else."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Enum():
+            return to_json(value.value)
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case Address() | DomainPattern():
+            return str(value)
+        case tuple() | list() | frozenset():
+            return [to_json(item) for item in value]
+        case dict():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+        case _:
+            raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,213 @@
+"""What is kept of a message's way: envelope, sessions, attempts, bounces.
+
+Envelope ──< Attempt >── Session          one Attempt: one try of one message in one session
+    └──< Bounce                           one Bounce: one recipient's delayed or final failure
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+
+from relay.core.evidence import TlsEvidence
+from relay.core.faults import ResultType, TlsFault
+from relay.core.outcomes import Outcome, Stage
+from relay.core.replies import StatusCode
+from relay.core.routing import Hop
+from relay.core.settings import TlsSetting
+from relay.core.steps import Tried
+from relay.core.tls_policy import PolicyMatch
+from relay.core.transcripts import Line
+from relay.core.verdicts import Verdict
+
+
+@unique
+class BodyType(Enum):
+    """The BODY parameter of MAIL (RFC 6152)."""
+
+    SEVEN_BIT = "7bit"
+    EIGHT_BIT = "8bitmime"
+
+
+@unique
+class ReplyMode(Enum):
+    """When the client gets its answer to DATA."""
+
+    INLINE = "inline"
+    """After one round of tries, with the outcome itself."""
+    QUEUED = "queued"
+    """As soon as the message is durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A message as accepted, without its content.
+
+    `reverse_path` is empty for the null reverse path `<>`; addresses are texts that
+    `parse_address` accepts. `message_id_header` and `subject` are
+    copied from the content's head, for people to find the message by.
+    """
+
+    id: str
+    reverse_path: str
+    recipients: tuple[str, ...]
+    received_at: datetime
+    size: int
+    sha256: str
+    body: BodyType
+    smtputf8: bool
+    reply_mode: ReplyMode
+    policy: str
+    policy_sha256: str
+    session_id: str | None = None
+    message_id_header: str | None = None
+    subject: str | None = None
+    notification_for: str | None = None
+
+
+@unique
+class SessionDirection(Enum):
+    """Who opened the session."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One SMTP connection; one that failed in the handshake or before is a session too.
+
+    `faults` are those that were found when the session was judged.
+    """
+
+    id: str
+    direction: SessionDirection
+    peer: str
+    hop: Hop | None
+    started_at: datetime
+    ended_at: datetime
+    evidence: TlsEvidence | None
+    faults: tuple[TlsFault, ...]
+    transcript: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchedRule:
+    """The record of a `PolicyMatch`: what held for the domain, and which line said so."""
+
+    setting: TlsSetting
+    pattern: str
+    reason: str
+    file: str
+    line: int
+
+    @classmethod
+    def of(cls, match: PolicyMatch) -> MatchedRule:
+        """Copy what a record needs of a match."""
+        place = match.rule.place
+        return cls(
+            setting=match.policy.setting,
+            pattern=str(match.rule.pattern),
+            reason=match.reason,
+            file=place.file,
+            line=place.line,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientOutcome:
+    """How a try ended for one recipient."""
+
+    recipient: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one message at one host, for the recipients that go there together.
+
+    `session_id` is None when no connection came about for lack of a host.
+    """
+
+    id: str
+    message_id: str
+    round: int
+    hop: Hop | None
+    clear: bool
+    rule: MatchedRule
+    route: str
+    session_id: str | None
+    verdict: Verdict | None
+    outcomes: tuple[RecipientOutcome, ...]
+    started_at: datetime
+    ended_at: datetime
+
+    def tried(self, recipient: str) -> Tried | None:
+        """Return this attempt as one recipient's history sees it."""
+        for entry in self.outcomes:
+            if entry.recipient == recipient:
+                return Tried(
+                    round=self.round,
+                    hop=self.hop,
+                    clear=self.clear,
+                    verdict=self.verdict,
+                    outcome=entry.outcome,
+                    ended_at=self.ended_at,
+                )
+        return None
+
+
+@unique
+class BounceAction(Enum):
+    """RFC 3464 section 2.3.3, as far as a failure goes."""
+
+    DELAYED = "delayed"
+    FAILED = "failed"
+
+
+@unique
+class Notified(Enum):
+    """Who was told of a bounce."""
+
+    CLIENT = "client"
+    """The client got the code itself, in reply to DATA."""
+    SENDER = "sender"
+    """A delivery status notification went to the reverse path."""
+    NOBODY = "nobody"
+    """The reverse path is null, or this is a delay that no notification is sent for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounce:
+    """One recipient's delayed or final failure.
+
+    `status` and `text` are what is reported: the final code when time ran out. `cause_status` and
+    `cause_text` are the last failure itself. `cause` and `remedy` are plain sentences. `faults` are
+    all that were found, the first one being the cause.
+    """
+
+    id: str
+    message_id: str
+    recipient: str
+    reverse_path: str
+    action: BounceAction
+    status: StatusCode
+    text: str
+    cause_status: StatusCode
+    cause_text: str
+    cause: str
+    remedy: str
+    result_type: ResultType | None
+    faults: tuple[TlsFault, ...]
+    setting: TlsSetting
+    rule: MatchedRule
+    route: str
+    host: str | None
+    address: str | None
+    stage: Stage
+    attempts: int
+    session_id: str | None
+    at: datetime
+    will_retry_at: datetime | None
+    notified: Notified

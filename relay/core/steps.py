@@ -1,0 +1,171 @@
+"""What to do next for one recipient: the whole delivery state machine, as one pure function.
+
+Theory of operation. A *round* visits the hosts of a plan in order until one gives an answer that
+concerns the recipient; rounds are parted by the schedule's delays. All state is the history: tries
+already made. Hence a restart resumes by reading the history back, and nothing else.
+
+    no try yet ............................ Try the first host; NoHost where there is none
+    delivered ............................. Done
+    final refusal of the recipient ........ GiveUp
+    verdict was "retry in clear" .......... Try the same host without TLS, once
+    the host is ruled out, more hosts ..... Try the next host
+    all are ruled out, one only for now ... as if that one had been the last
+    round used up, schedule goes on ....... Wait
+    round used up, schedule or time over .. GiveUp, with the cause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, assert_never
+
+from relay.core.outcomes import (
+    Deferred,
+    Delivered,
+    Failed,
+    Failure,
+    Outcome,
+    Scope,
+    scope_of,
+)
+from relay.core.routing import Hop, Plan
+from relay.core.verdicts import RetryInClear, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One try of one recipient: where, how it was judged, how it ended.
+
+    `hop` is None when no host could be tried at all. `round` counts from 1.
+    """
+
+    round: int
+    hop: Hop | None
+    clear: bool
+    verdict: Verdict | None
+    outcome: Outcome
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """Open a session to this host, `clear` meaning without TLS after a verdict that allowed it."""
+
+    kind: Literal["try"] = "try"
+    hop: Hop
+    clear: bool
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoHost:
+    """Record a try without a host: the resolver gave none, for this reason."""
+
+    kind: Literal["no-host"] = "no-host"
+    round: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Do nothing until then; the round before ended with `failure`."""
+
+    kind: Literal["wait"] = "wait"
+    until: datetime
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Delivered."""
+
+    kind: Literal["done"] = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """No further try; `cause` is the last failure, `expired` says that time ran out on it."""
+
+    kind: Literal["give-up"] = "give-up"
+    cause: Failure
+    expired: bool
+
+
+Step = Try | NoHost | Wait | Done | GiveUp
+
+
+def next_step(
+    history: Sequence[Tried], plan: Plan, *, accepted_at: datetime, now: datetime
+) -> Step:
+    """Decide the next step for a recipient with this history."""
+    if not history:
+        return _begin_round(1, plan)
+    last = history[-1]
+    match last.outcome:
+        case Delivered():
+            return Done()
+        case Failed(failure=failure):
+            if scope_of(failure) is Scope.RECIPIENT:
+                return GiveUp(cause=failure, expired=False)
+            if hop := _next_hop(history, plan):
+                return Try(hop=hop, clear=False, round=last.round)
+            if softer := _deferred_in_round(history):
+                return _end_round(history, softer, plan, accepted_at=accepted_at, now=now)
+            return GiveUp(cause=failure, expired=False)
+        case Deferred(failure=failure):
+            if isinstance(last.verdict, RetryInClear) and last.hop is not None and not last.clear:
+                return Try(hop=last.hop, clear=True, round=last.round)
+            if scope_of(failure) is Scope.HOST and (hop := _next_hop(history, plan)):
+                return Try(hop=hop, clear=False, round=last.round)
+            return _end_round(history, failure, plan, accepted_at=accepted_at, now=now)
+        case _:
+            assert_never(last.outcome)
+
+
+def _begin_round(number: int, plan: Plan) -> Step:
+    if not plan.hops:
+        return NoHost(round=number, failure=plan.problem)
+    return Try(hop=plan.hops[0], clear=False, round=number)
+
+
+def _next_hop(history: Sequence[Tried], plan: Plan) -> Hop | None:
+    """Return the first host of the plan that this round has not tried yet."""
+    this_round = history[-1].round
+    seen = {tried.hop for tried in history if tried.round == this_round}
+    return next((hop for hop in plan.hops if hop not in seen), None)
+
+
+def _deferred_in_round(history: Sequence[Tried]) -> Failure | None:
+    """Return the latest failure of this round that another try may overcome."""
+    for tried in reversed(history):
+        if tried.round != history[-1].round:
+            break
+        if isinstance(tried.outcome, Deferred):
+            return tried.outcome.failure
+    return None
+
+
+def _end_round(
+    history: Sequence[Tried],
+    failure: Failure,
+    plan: Plan,
+    *,
+    accepted_at: datetime,
+    now: datetime,
+) -> Step:
+    schedule, last = plan.schedule, history[-1]
+    if not schedule.delays:
+        return GiveUp(cause=failure, expired=False)
+    deadline = None if schedule.expire_after is None else accepted_at + schedule.expire_after
+    if last.round <= len(schedule.delays):
+        due = last.ended_at + schedule.delays[last.round - 1]
+        if deadline is None or due < deadline:
+            if due > now:
+                return Wait(until=due, failure=failure)
+            return _begin_round(last.round + 1, plan)
+    if deadline is not None and deadline > now:
+        # The tries are used up before the time is: the message stays queued until it expires.
+        return Wait(until=deadline, failure=failure)
+    return GiveUp(cause=failure, expired=True)

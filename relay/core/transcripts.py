@@ -1,0 +1,108 @@
+"""A session's dialog, line by line, with secrets taken out on entry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+from typing import Final
+
+MAX_LINE: Final = 2000
+"""Characters kept of one line; the rest is counted, not kept."""
+MAX_LINES: Final = 2000
+"""Lines kept of one session."""
+
+
+@unique
+class Direction(Enum):
+    """Which way a line went, seen from the side that keeps the transcript."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line without its line end; `encrypted` tells whether TLS protected it."""
+
+    direction: Direction
+    encrypted: bool
+    at: datetime
+    text: str
+
+    def __str__(self) -> str:
+        arrows = {
+            (Direction.SENT, False): "-->",
+            (Direction.SENT, True): "~~>",
+            (Direction.RECEIVED, False): "<--",
+            (Direction.RECEIVED, True): "<~~",
+        }
+        return f"{arrows.get((self.direction, self.encrypted), ' * ')} {self.text}"
+
+
+_AUTH: Final = re.compile(r"(AUTH\s+\S+)(\s+\S.*)", re.IGNORECASE)
+
+
+class TranscriptLog:
+    """Collects the lines of one session in progress; `lines` is the record.
+
+    An AUTH command's initial response is cut at once, and so is whatever the client says while
+    the server asks for more (RFC 4954: 334): no secret is ever held here.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lines: list[Line] = []
+        self._dropped = 0
+        self._in_auth = False
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines so far."""
+        if not self._dropped:
+            return tuple(self._lines)
+        more = Line(
+            direction=Direction.NOTE,
+            encrypted=False,
+            at=self._lines[-1].at,
+            text=f"{self._dropped} more lines were not kept",
+        )
+        return (*self._lines, more)
+
+    def command(self, direction: Direction, text: str, *, encrypted: bool) -> None:
+        """Add a client's line: sent on the client's side, received on the server's."""
+        if self._in_auth:
+            text = "[redacted]"
+        elif found := _AUTH.fullmatch(text):
+            self._in_auth = True
+            text = f"{found[1]} [redacted]"
+        elif text[:5].upper() == "AUTH ":
+            self._in_auth = True
+        self._add(direction, text, encrypted=encrypted)
+
+    def reply(self, direction: Direction, code: int, text: str, *, encrypted: bool) -> None:
+        """Add a server's reply, one line for each of its lines."""
+        if code != 334:
+            self._in_auth = False
+        parts = text.split("\n") or [""]
+        for part in parts[:-1]:
+            self._add(direction, f"{code}-{part}", encrypted=encrypted)
+        self._add(direction, f"{code} {parts[-1]}", encrypted=encrypted)
+
+    def note(self, text: str) -> None:
+        """Add a remark of ours: a handshake's end, a message's size, a verdict."""
+        self._add(Direction.NOTE, text, encrypted=False)
+
+    def _add(self, direction: Direction, text: str, *, encrypted: bool) -> None:
+        if len(self._lines) >= MAX_LINES:
+            self._dropped += 1
+            return
+        printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        if len(printable) > MAX_LINE:
+            printable = f"{printable[:MAX_LINE]} [{len(printable) - MAX_LINE} more characters]"
+        self._lines.append(
+            Line(direction=direction, encrypted=encrypted, at=self._now(), text=printable)
+        )

@@ -1,0 +1,1 @@
+"""The running relay: owns lifetimes, the clock and the queue."""

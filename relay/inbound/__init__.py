@@ -1,0 +1,1 @@
+"""Listeners: make an envelope of what a client sends, answer with the reply that they are given."""

@@ -1,0 +1,1 @@
+"""The durable record: messages, queue, sessions, attempts, bounces."""

@@ -1,0 +1,1 @@
+"""Resolvers: from a destination to addresses."""
