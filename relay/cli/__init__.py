@@ -1,0 +1,15 @@
+"""The command line: composes what the other rooms offer.
+
+Rules of this room: at import time only typer and this room's own light modules; everything heavy is
+imported inside the command that needs it, so that `--help` stays quick. Exit codes are those of
+`ExitCode`; standard output carries the result, standard error everything else.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the `relay` command."""
+    from relay.cli.app import app
+
+    app(prog_name="relay")

@@ -1,0 +1,47 @@
+"""What every command shares: exit codes, errors that say what to do next, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import IntEnum, unique
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from relay.core.jsonform import Json
+
+
+@unique
+class ExitCode(IntEnum):
+    """What a command's exit code tells a script."""
+
+    AS_EXPECTED = 0
+    FINDING = 1
+    USAGE = 2
+    UNDETERMINED = 3
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console: colours only on a terminal, and 80 columns where there is none."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 80
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False, markup=True)
+
+
+def print_json(data: Json) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def fail(what: str, *, hint: str | None = None, code: ExitCode = ExitCode.USAGE) -> NoReturn:
+    """End the command with one clear line on standard error, and one that says what to do next."""
+    typer.echo(f"relay: {what}", err=True)
+    if hint:
+        typer.echo(f"  {hint}", err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,62 @@
+"""The state directory: where a relay keeps its journal, bounce lines, certificates and lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def default_state_dir() -> Path:
+    """Return the per-user state directory of this system (XDG on Linux)."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("relaylab", appauthor=False))
+
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        envvar="RELAY_STATE",
+        metavar="DIR",
+        help="Directory of the journal, bounce lines and lab certificates "
+        "[default: relaylab in the user's state directory].",
+        show_default=False,
+    ),
+]
+"""The option that every command shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """Names everything that lies in a state directory."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, option: Path | None) -> StateDir:
+        """Return the directory that the option names, or the default one."""
+        return cls((option or default_state_dir()).absolute())
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite file."""
+        return self.path / "journal.sqlite3"
+
+    @property
+    def bounce_lines(self) -> Path:
+        """Bounces as JSON lines, to tail."""
+        return self.path / "bounces.jsonl"
+
+    @property
+    def serving(self) -> Path:
+        """What a running relay listens on, as JSON; absent when none runs."""
+        return self.path / "serving.json"
+
+    @property
+    def certificates(self) -> Path:
+        """The lab's authority and its certificates."""
+        return self.path / "certs"
