@@ -1,0 +1,276 @@
+"""What the rest of the program knows of the journal: two protocols, and the values they carry.
+
+The journal keeps every message with its recipients' states, and every session, attempt and bounce.
+`JournalWriter` is asynchronous and returns when a batch is durable; `JournalReader` is synchronous,
+quick, and works in any process beside the one writer. Records are those of `relay.core.records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+from typing import Protocol
+
+from relay.core.records import Attempt, Bounce, Envelope, Session
+
+
+class JournalError(Exception):
+    """The journal could not be opened, read or written; the message is one line for people."""
+
+
+class JournalLocked(JournalError):  # noqa: N818 - says what is the case
+    """Another writer has the journal; `pid` is its process, where that is known."""
+
+    def __init__(self, message: str, *, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class JournalVersion(JournalError):  # noqa: N818 - says what is the case
+    """The journal was made by another version; `found` and `known` are the formats' numbers."""
+
+    def __init__(self, message: str, *, found: int, known: int) -> None:
+        super().__init__(message)
+        self.found = found
+        self.known = known
+
+
+class NoJournal(JournalError):  # noqa: N818 - says what is the case
+    """There is no journal at this path yet."""
+
+
+class NotFound(LookupError):  # noqa: N818 - says what is the case
+    """Nothing in the journal has this id, or several records' ids begin like it."""
+
+
+@unique
+class RecipientState(Enum):
+    """Where one recipient of one message stands."""
+
+    QUEUED = "queued"
+    """Waits for its next try, which is due at `next_at`."""
+    INLINE = "inline"
+    """In hand while the client waits for the answer to DATA."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    """The process died before the client had its answer; the client still has the message."""
+
+
+def _check_next_at(state: RecipientState, next_at: datetime | None) -> None:
+    if (state is RecipientState.QUEUED) is not (next_at is not None):
+        raise ValueError(
+            f"next_at belongs to a queued recipient, and only to one: {state.value}, {next_at}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message to keep: its recipients all begin in `state`.
+
+    `next_at` says when the first try of a queued message is due; None for any other state.
+    ValueError where state and `next_at` disagree.
+    """
+
+    envelope: Envelope
+    content: bytes
+    state: RecipientState
+    next_at: datetime | None
+
+    def __post_init__(self) -> None:
+        _check_next_at(self.state, self.next_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientUpdate:
+    """A recipient's new state; `recipient` is spelled as in the envelope.
+
+    ValueError where state and `next_at` disagree, as in `NewMessage`.
+    """
+
+    message_id: str
+    recipient: str
+    state: RecipientState
+    next_at: datetime | None
+
+    def __post_init__(self) -> None:
+        _check_next_at(self.state, self.next_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What becomes durable together or not at all.
+
+    Attempts, bounces and updates may concern messages of the same batch or of earlier ones.
+    """
+
+    messages: tuple[NewMessage, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    bounces: tuple[Bounce, ...] = ()
+    updates: tuple[RecipientUpdate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientStatus:
+    """A recipient and where it stands; `next_at` only while it is queued."""
+
+    recipient: str
+    state: RecipientState
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSummary:
+    """One row of a list: the envelope, and where each recipient stands, in its order."""
+
+    envelope: Envelope
+    recipients: tuple[RecipientStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecord:
+    """A message's whole way, each part oldest first.
+
+    `sessions` are the one that it came in by and those that its attempts used.
+    """
+
+    envelope: Envelope
+    recipients: tuple[RecipientStatus, ...]
+    attempts: tuple[Attempt, ...]
+    sessions: tuple[Session, ...]
+    bounces: tuple[Bounce, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientRef:
+    """One recipient of one message."""
+
+    message_id: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRecipient:
+    """A queued recipient whose next try is due."""
+
+    message_id: str
+    recipient: str
+    next_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much the journal holds; `recipients` has every state."""
+
+    messages: int
+    sessions: int
+    attempts: int
+    bounces: int
+    recipients: Mapping[RecipientState, int]
+
+
+class JournalWriter(Protocol):
+    """The one writer of a journal."""
+
+    async def write(self, batch: Batch) -> None:
+        """Return when all of `batch` is on disk, or raise JournalError and keep nothing of it.
+
+        The error says in one line what is wrong: disk full, read-only, a message that the journal
+        does not have. A later write may succeed. Batches become durable in the order of the calls.
+        Cancelling the caller does not take a batch back.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed in, then release the journal; a second call does nothing."""
+        ...
+
+
+class JournalReader(Protocol):
+    """Reads what was committed; every call sees one consistent state.
+
+    An `id` may be given in full, by a beginning that no other has, or as `latest`; NotFound where
+    that names nothing. Lists are newest first and hold at most `limit` records, those older than
+    the record `before` where it is given. JournalError when the file can't be read.
+    """
+
+    def messages(
+        self,
+        limit: int,
+        *,
+        before: str | None = None,
+        recipient: str | None = None,
+        domain: str | None = None,
+        state: RecipientState | None = None,
+    ) -> tuple[MessageSummary, ...]:
+        """List messages that have a recipient to which all the filters apply.
+
+        `recipient` is compared without regard to case.
+        """
+        ...
+
+    def message(self, message_id: str) -> MessageRecord:
+        """Return a message with everything that is known of it."""
+        ...
+
+    def content(self, message_id: str) -> bytes:
+        """Return a message as received: header, empty line, body, CRLF line ends."""
+        ...
+
+    def find_by_message_id_header(self, value: str) -> str | None:
+        """Return the id of the newest message with this Message-ID, angle brackets included."""
+        ...
+
+    def attempts_of(self, message_id: str, recipient: str) -> tuple[Attempt, ...]:
+        """Return one recipient's attempts, oldest first: its history."""
+        ...
+
+    def bounces(
+        self,
+        limit: int,
+        *,
+        before: str | None = None,
+        recipient: str | None = None,
+        domain: str | None = None,
+        code: str | None = None,
+    ) -> tuple[Bounce, ...]:
+        """List bounces; `code` is the reported one: '451', '4.7.5' or '451 4.7.5'.
+
+        ValueError when `code` is none of these.
+        """
+        ...
+
+    def bounce(self, bounce_id: str) -> Bounce:
+        """Return one bounce."""
+        ...
+
+    def sessions(self, limit: int, *, before: str | None = None) -> tuple[Session, ...]:
+        """List sessions, inbound and outbound."""
+        ...
+
+    def session(self, session_id: str) -> Session:
+        """Return one session."""
+        ...
+
+    def due(self, now: datetime, limit: int) -> tuple[DueRecipient, ...]:
+        """Return queued recipients whose time has come, the longest overdue first."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """Return when the first queued recipient is due, None when none is queued."""
+        ...
+
+    def unfinished_inline(self) -> tuple[RecipientRef, ...]:
+        """Return recipients that are in hand while their client waits."""
+        ...
+
+    def counts(self) -> Counts:
+        """Count everything."""
+        ...
+
+    def close(self) -> None:
+        """Close the journal's file; a second call does nothing."""
+        ...
