@@ -1,0 +1,154 @@
+"""From a destination to numeric addresses, each with the name that its certificate must bear.
+
+A destination of the policy is a host, a receiver of the lab, or the capture receiver. Hosts are
+looked up by the system; the lab answers for its own through `LabAddresses`, because this room lies
+below it. Nobody raises for a name that leads nowhere: the answer is then the failure itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol, assert_never
+
+from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
+from relay.core.routing import (
+    LAB_DOMAIN,
+    Destination,
+    HostAddress,
+    ToCapture,
+    ToHost,
+    ToScenario,
+)
+
+Answers = tuple[HostAddress, ...]
+
+AddressLookup = Callable[[str, int], Awaitable[tuple[str, ...]]]
+"""Turns a host name and a port into numeric addresses; raises OSError as getaddrinfo does."""
+
+LOOKUP_TIMEOUT = timedelta(seconds=5)
+
+_NO_HOST_ERRORS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
+
+class Resolver(Protocol):
+    """Whoever answers where a destination is."""
+
+    async def resolve(self, to: Destination) -> Answers | Failure:
+        """Return the addresses of `to`, the preferred one first, or why there are none."""
+        ...
+
+
+class LabAddresses(Protocol):
+    """The lab, as far as a resolver needs it; a receiver starts when it is first asked for."""
+
+    async def address(self, name: str) -> HostAddress:
+        """Return where the receiver of scenario `name` listens; raise LookupError if unknown."""
+        ...
+
+    async def capture_address(self) -> HostAddress:
+        """Return where the capture receiver listens."""
+        ...
+
+
+async def system_lookup(host: str, port: int) -> tuple[str, ...]:
+    """Ask the system's resolver (`getaddrinfo`, RFC 6724 order); raise OSError where it fails."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+class SystemResolver:
+    """Answers for hosts: a numeric address stands for itself, a name is looked up.
+
+    The name's address records are used, not its MX records: a policy names hosts, not mail domains.
+    """
+
+    def __init__(
+        self, *, timeout: timedelta = LOOKUP_TIMEOUT, lookup: AddressLookup = system_lookup
+    ) -> None:
+        self._timeout = timeout
+        self._lookup = lookup
+
+    async def resolve(self, to: Destination) -> Answers | Failure:
+        match to:
+            case ToHost():
+                return await self._resolve_host(to)
+            case ToScenario() | ToCapture():
+                return DnsFailure(problem=DnsProblem.NO_HOST, name=str(to))
+            case _:
+                assert_never(to)
+
+    async def _resolve_host(self, to: ToHost) -> Answers | Failure:
+        name = to.host.removesuffix(".")
+        if _is_numeric(name):
+            addresses: tuple[str, ...] = (name,)
+        else:
+            try:
+                async with asyncio.timeout(self._timeout.total_seconds()):
+                    addresses = await self._lookup(name, to.port)
+            except socket.gaierror as error:
+                known = error.errno in _NO_HOST_ERRORS
+                problem = DnsProblem.NO_HOST if known else DnsProblem.LOOKUP_FAILED
+                return DnsFailure(problem=problem, name=name)
+            except UnicodeError:
+                # The codec of host names refuses what no name server could be asked for.
+                return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
+            except OSError:
+                return DnsFailure(problem=DnsProblem.LOOKUP_FAILED, name=name)
+        if not addresses:
+            return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
+        return tuple(
+            HostAddress(name=name, address=address, port=to.port, mode=to.mode)
+            for address in addresses
+        )
+
+
+class ChainedResolver:
+    """Answers for every destination: the lab's own by the lab, hosts by `system`.
+
+    Without a lab its destinations have no host.
+    """
+
+    def __init__(self, *, lab: LabAddresses | None, system: Resolver) -> None:
+        self._lab = lab
+        self._system = system
+
+    async def resolve(self, to: Destination) -> Answers | Failure:
+        match to:
+            case ToHost():
+                return await self._system.resolve(to)
+            case ToScenario(scenario=scenario):
+                name = f"{scenario}.{LAB_DOMAIN}"
+                if self._lab is None:
+                    return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
+                return await _ask_lab(self._lab.address(scenario), name)
+            case ToCapture():
+                name = f"{to}.{LAB_DOMAIN}"
+                if self._lab is None:
+                    return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
+                return await _ask_lab(self._lab.capture_address(), name)
+            case _:
+                assert_never(to)
+
+
+async def _ask_lab(asked: Awaitable[HostAddress], name: str) -> Answers | Failure:
+    try:
+        return (await asked,)
+    except LookupError:
+        return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
+    except OSError:
+        return LocalRefusal(
+            problem=LocalProblem.INTERNAL, detail=f"the lab's receiver for {name} does not start"
+        )
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
