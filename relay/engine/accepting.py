@@ -1,0 +1,136 @@
+"""What the client is answered: the outcome itself (inline) or a promise (queued)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import assert_never
+
+from relay.core.clock import Clock
+from relay.core.codebook import CodeEntry
+from relay.core.delivery import Policy
+from relay.core.records import Envelope, ReplyMode
+from relay.core.replies import StatusCode
+from relay.core.routing import ONE_TRY
+from relay.core.steps import Done, GiveUp
+from relay.engine.observing import Observer
+from relay.engine.rounds import InHand, Rounds
+from relay.engine.settling import Settled
+from relay.formats.heads import read_head
+from relay.inbound.listeners import Incoming
+from relay.inbound.received import received_header
+from relay.journal.api import Batch, JournalError, JournalWriter, NewMessage, RecipientState
+
+_TAKEN = StatusCode(250, "2.0.0")
+_NOT_STORED = CodeEntry(StatusCode(452, "4.3.1"), "the journal can not be written, try again later")
+
+
+class Acceptor:
+    """Takes messages over from the listeners."""
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        policy: Callable[[], Policy],
+        rounds: Rounds,
+        journal: JournalWriter,
+        clock: Clock,
+        new_id: Callable[[], str],
+        observer: Observer,
+        wake_queue: Callable[[], None],
+    ) -> None:
+        self._hostname = hostname
+        self._policy = policy
+        self._rounds = rounds
+        self._journal = journal
+        self._clock = clock
+        self._new_id = new_id
+        self._observer = observer
+        self._wake_queue = wake_queue
+
+    async def accept(self, incoming: Incoming) -> CodeEntry:
+        """Make the message durable, then answer as the policy's `reply` says.
+
+        The policy in force now holds for the whole session, whatever is loaded meanwhile.
+        """
+        policy = self._policy()
+        message = self._envelope(incoming, policy)
+        try:
+            match policy.delivery.reply:
+                case ReplyMode.QUEUED:
+                    return await self._queue(message)
+                case ReplyMode.INLINE:
+                    return await self._deliver(message, policy)
+                case _:
+                    assert_never(policy.delivery.reply)
+        except JournalError:
+            return _NOT_STORED
+
+    def _envelope(self, incoming: Incoming, policy: Policy) -> InHand:
+        now = self._clock.now()
+        message_id = self._new_id()
+        content = received_header(incoming, by=self._hostname, id=message_id, at=now)
+        content += incoming.content
+        head = read_head(incoming.content)
+        # A recipient named twice gets one copy (RFC 5321 section 4.5.3.1.8 leaves it to us).
+        recipients = tuple(dict.fromkeys(incoming.recipients))
+        envelope = Envelope(
+            id=message_id,
+            reverse_path=incoming.reverse_path,
+            recipients=recipients,
+            received_at=now,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            body=incoming.body,
+            smtputf8=incoming.smtputf8,
+            reply_mode=policy.delivery.reply,
+            policy=policy.source,
+            policy_sha256=policy.sha256,
+            session_id=incoming.session_id,
+            message_id_header=head.message_id,
+            subject=head.subject,
+        )
+        return InHand(envelope=envelope, content=content, recipients=recipients)
+
+    async def _queue(self, message: InHand) -> CodeEntry:
+        await self._store(message, RecipientState.QUEUED)
+        self._wake_queue()
+        return CodeEntry(_TAKEN, f"Ok: queued as {message.envelope.id}")
+
+    async def _deliver(self, message: InHand, policy: Policy) -> CodeEntry:
+        await self._store(message, RecipientState.INLINE)
+        loop = asyncio.get_running_loop()
+        steps = await self._rounds.run(
+            message,
+            policy,
+            schedule=ONE_TRY,
+            client_waits=True,
+            deadline=loop.time() + policy.delivery.reply_within.total_seconds(),
+        )
+        self._wake_queue()
+        return _answer(message.envelope, steps, policy)
+
+    async def _store(self, message: InHand, state: RecipientState) -> None:
+        due = message.envelope.received_at if state is RecipientState.QUEUED else None
+        new = NewMessage(
+            envelope=message.envelope, content=message.content, state=state, next_at=due
+        )
+        await self._journal.write(Batch(messages=(new,)))
+        self._observer.accepted(message.envelope)
+
+
+def _answer(envelope: Envelope, steps: dict[str, Settled], policy: Policy) -> CodeEntry:
+    """Answer with the first recipient's failure, or with 250 where anybody was delivered to."""
+    delivered = sum(isinstance(step, Done) for step in steps.values())
+    if delivered == len(steps):
+        return CodeEntry(_TAKEN, f"Ok: delivered, {envelope.id}")
+    if delivered:
+        told = "the others get a notification" if envelope.reverse_path else "the others are lost"
+        return CodeEntry(
+            _TAKEN, f"Ok: delivered to {delivered} of {len(steps)}, {told}, {envelope.id}"
+        )
+    first = next(iter(steps.values()))
+    assert isinstance(first, GiveUp), "one round without a schedule ends in an outcome"
+    return policy.codes.entry(first.cause)

@@ -1,0 +1,186 @@
+"""One attempt: one session to one host, judged, and if admitted one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from relay.core.addresses import Domain
+from relay.core.clock import Clock
+from relay.core.delivery import Delivery
+from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, outcome_of
+from relay.core.records import Attempt, Envelope, MatchedRule, RecipientOutcome, Session
+from relay.core.routing import RouteMatch
+from relay.core.steps import NoHost, Try
+from relay.core.tls_policy import PolicyMatch
+from relay.core.verdicts import Verdict
+from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
+from relay.outbound.transaction import Admitted
+from relay.tls.contexts import ClientContexts
+from relay.tls.trust import TrustStores
+
+log = logging.getLogger("relay.engine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to try: a message's content for some recipients of one domain."""
+
+    envelope: Envelope
+    content: bytes
+    recipients: tuple[str, ...]
+    domain: Domain
+    match: PolicyMatch
+    route: RouteMatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """An attempt's records."""
+
+    attempt: Attempt
+    session: Session | None
+
+
+class Attempts:
+    """Makes attempts; knows how this relay presents itself and where its trust lies."""
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        allow_external: bool,
+        contexts: ClientContexts,
+        stores: TrustStores,
+        clock: Clock,
+        new_id: Callable[[], str],
+        sessions_at_once: int = 50,
+    ) -> None:
+        self._hostname = hostname
+        self._allow_external = allow_external
+        self._contexts = contexts
+        self._stores = stores
+        self._clock = clock
+        self._new_id = new_id
+        self._slots = asyncio.Semaphore(sessions_at_once)
+
+    def without_host(self, task: Task, step: NoHost) -> Result:
+        """Record that no host could be tried."""
+        return self._result(
+            task,
+            step,
+            session=None,
+            verdict=None,
+            outcomes=_all(task.recipients, step.failure),
+            started_at=self._clock.now(),
+        )
+
+    async def make(
+        self, task: Task, step: Try, delivery: Delivery, *, deadline: float | None
+    ) -> Result:
+        """Try one host; never raises for what a network, a peer or a file does.
+
+        `deadline` is a time of the event loop; what has no outcome by then is out of time.
+        """
+        async with self._slots:
+            return await self._make(task, step, delivery, deadline)
+
+    async def _make(
+        self, task: Task, step: Try, delivery: Delivery, deadline: float | None
+    ) -> Result:
+        started_at = self._clock.now()
+        session: OutboundSession | None = None
+        verdict: Verdict | None = None
+        outcomes: tuple[RecipientOutcome, ...]
+        policy = task.match.policy.in_clear() if step.clear else task.match.policy
+        try:
+            async with asyncio.timeout_at(deadline):
+                session = await OutboundSession.open(
+                    step.hop,
+                    policy,
+                    options=SessionOptions(
+                        local_hostname=self._hostname,
+                        connect_timeout=delivery.connect_timeout,
+                        command_timeout=delivery.command_timeout,
+                        allow_external=self._allow_external,
+                    ),
+                    contexts=self._contexts,
+                    now=self._clock.now,
+                    session_id=self._new_id(),
+                )
+                if session.failure is not None:
+                    outcomes = _all(task.recipients, session.failure)
+                else:
+                    admission = await session.admit(
+                        policy,
+                        recipient_domain=task.domain,
+                        store=self._stores.store(policy.trust),
+                    )
+                    verdict = admission.verdict
+                    match admission:
+                        case NotAdmitted():
+                            outcomes = _all(task.recipients, admission.failure)
+                        case Admitted():
+                            outcomes = await admission.send(
+                                task.envelope, task.recipients, task.content
+                            )
+                        case _:
+                            assert_never(admission)
+        except TimeoutError:
+            late = LocalRefusal(
+                problem=LocalProblem.OUT_OF_TIME,
+                detail=f"{step.hop} gave no outcome within {delivery.reply_within}",
+            )
+            outcomes = _all(task.recipients, late)
+        except Exception:
+            log.exception("message %s: an attempt at %s broke", task.envelope.id, step.hop)
+            broken = LocalRefusal(
+                problem=LocalProblem.INTERNAL, detail="an error in the relay itself, see its log"
+            )
+            outcomes = _all(task.recipients, broken)
+        finally:
+            if session is not None:
+                await session.close()
+        return self._result(
+            task,
+            step,
+            session=session.record() if session else None,
+            verdict=verdict,
+            outcomes=outcomes,
+            started_at=started_at,
+        )
+
+    def _result(
+        self,
+        task: Task,
+        step: Try | NoHost,
+        *,
+        session: Session | None,
+        verdict: Verdict | None,
+        outcomes: tuple[RecipientOutcome, ...],
+        started_at: datetime,
+    ) -> Result:
+        attempt = Attempt(
+            id=self._new_id(),
+            message_id=task.envelope.id,
+            round=step.round,
+            hop=step.hop if isinstance(step, Try) else None,
+            clear=step.clear if isinstance(step, Try) else False,
+            rule=MatchedRule.of(task.match),
+            route=str(task.route.to),
+            session_id=session.id if session else None,
+            verdict=verdict,
+            outcomes=outcomes,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+        )
+        return Result(attempt=attempt, session=session)
+
+
+def _all(recipients: Sequence[str], failure: Failure) -> tuple[RecipientOutcome, ...]:
+    outcome = outcome_of(failure)
+    return tuple(RecipientOutcome(recipient=r, outcome=outcome) for r in recipients)

@@ -1,0 +1,33 @@
+"""What the engine tells those who watch it: a log, a page, a test."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from relay.core.records import Attempt, Bounce, Envelope, Session
+
+
+class Observer(Protocol):
+    """Is called in the event loop after the record is durable; must be quick and must not raise."""
+
+    def accepted(self, envelope: Envelope) -> None:
+        """Hear that a message was taken into the journal."""
+
+    def attempted(self, envelope: Envelope, attempt: Attempt, session: Session | None) -> None:
+        """Hear that a try ended."""
+
+    def bounced(self, bounce: Bounce) -> None:
+        """Hear that a recipient's failure was recorded."""
+
+
+class Unobserved:
+    """The observer that does nothing."""
+
+    def accepted(self, envelope: Envelope) -> None:
+        """Do nothing."""
+
+    def attempted(self, envelope: Envelope, attempt: Attempt, session: Session | None) -> None:
+        """Do nothing."""
+
+    def bounced(self, bounce: Bounce) -> None:
+        """Do nothing."""

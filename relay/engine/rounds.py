@@ -1,0 +1,163 @@
+"""Takes a message's recipients as far as they go now: the loop around `next_step`.
+
+One domain's recipients go together, different domains side by side. Every attempt is durable before
+the next step is asked for, so that a restart reads the history back and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from relay.core.addresses import Domain, parse_address
+from relay.core.clock import Clock
+from relay.core.delivery import Policy
+from relay.core.records import Attempt, Envelope
+from relay.core.routing import RetrySchedule, route
+from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
+from relay.engine.attempts import Attempts, Result, Task
+from relay.engine.observing import Observer
+from relay.engine.settling import Settled, Settler
+from relay.journal.api import Batch, JournalWriter
+from relay.lookup.resolver import Resolver
+
+
+@dataclass(slots=True, kw_only=True)
+class InHand:
+    """A message being worked on: those of its recipients that are, and all attempts so far."""
+
+    envelope: Envelope
+    content: bytes
+    recipients: tuple[str, ...]
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def history(self, recipient: str) -> tuple[Tried, ...]:
+        """Return a recipient's tries, oldest first."""
+        return tuple(t for a in self.attempts if (t := a.tried(recipient)) is not None)
+
+
+class Rounds:
+    """Runs rounds and records them."""
+
+    def __init__(
+        self,
+        *,
+        attempts: Attempts,
+        settler: Settler,
+        resolver: Resolver,
+        journal: JournalWriter,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._attempts = attempts
+        self._settler = settler
+        self._resolver = resolver
+        self._journal = journal
+        self._clock = clock
+        self._observer = observer
+
+    async def run(
+        self,
+        message: InHand,
+        policy: Policy,
+        *,
+        schedule: RetrySchedule,
+        client_waits: bool = False,
+        deadline: float | None = None,
+    ) -> dict[str, Settled]:
+        """Try what can be tried now; record attempts, states, bounces and notifications.
+
+        Returns where each recipient rests. `deadline` is a time of the event loop. Raises
+        `JournalError` where the records could not be written.
+        """
+        before = len(message.attempts)
+        groups: defaultdict[Domain, list[str]] = defaultdict(list)
+        for recipient in message.recipients:
+            groups[parse_address(recipient).domain].append(recipient)
+        steps: dict[str, Settled] = {}
+        async with asyncio.TaskGroup() as tasks:
+            for domain, recipients in groups.items():
+                tasks.create_task(
+                    self._domain(message, policy, domain, recipients, schedule, deadline, steps)
+                )
+        in_order = {recipient: steps[recipient] for recipient in message.recipients}
+        settlement = self._settler.settle(
+            envelope=message.envelope,
+            content=message.content,
+            steps=in_order,
+            attempts=message.attempts,
+            tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
+            policy=policy,
+            at=self._clock.now(),
+            client_waits=client_waits,
+        )
+        await self._journal.write(
+            Batch(
+                messages=settlement.notifications,
+                bounces=settlement.bounces,
+                updates=settlement.updates,
+            )
+        )
+        for bounce in settlement.bounces:
+            self._observer.bounced(bounce)
+        for notification in settlement.notifications:
+            self._observer.accepted(notification.envelope)
+        return in_order
+
+    async def _domain(  # noqa: PLR0917  # one call, above
+        self,
+        message: InHand,
+        policy: Policy,
+        domain: Domain,
+        recipients: list[str],
+        schedule: RetrySchedule,
+        deadline: float | None,
+        settled: dict[str, Settled],
+    ) -> None:
+        way = policy.routing.match(domain)
+        plan = route(await self._resolver.resolve(way.to), schedule, looked_up=str(way.to))
+        pending = recipients
+        while pending:
+            tries: defaultdict[Try | NoHost, list[str]] = defaultdict(list)
+            for recipient in pending:
+                step = next_step(
+                    message.history(recipient),
+                    plan,
+                    accepted_at=message.envelope.received_at,
+                    now=self._clock.now(),
+                )
+                match step:
+                    case Try() | NoHost():
+                        tries[step].append(recipient)
+                    case Wait() | Done() | GiveUp():
+                        settled[recipient] = step
+                    case _:
+                        assert_never(step)
+            for step, together in tries.items():
+                task = Task(
+                    envelope=message.envelope,
+                    content=message.content,
+                    recipients=tuple(together),
+                    domain=domain,
+                    match=policy.tls.match(domain),
+                    route=way,
+                )
+                match step:
+                    case Try():
+                        result = await self._attempts.make(
+                            task, step, policy.delivery, deadline=deadline
+                        )
+                    case NoHost():
+                        result = self._attempts.without_host(task, step)
+                    case _:
+                        assert_never(step)
+                await self._record(message, result)
+            pending = [recipient for together in tries.values() for recipient in together]
+
+    async def _record(self, message: InHand, result: Result) -> None:
+        sessions = (result.session,) if result.session else ()
+        await self._journal.write(Batch(sessions=sessions, attempts=(result.attempt,)))
+        message.attempts.append(result.attempt)
+        self._observer.attempted(message.envelope, result.attempt, result.session)
