@@ -29,7 +29,8 @@ class Incoming:
     `reverse_path` is empty for `<>`; addresses are texts that `parse_address` accepts, as the
     client wrote them. `content` is what stood between 354 and the final dot, dot-stuffing undone:
     lines with CRLF, the last one too. `peer` is address and port; `tls` names version and cipher,
-    None in clear; `helo` is the client's own name for itself.
+    None in clear; `helo` is the client's own name for itself, and `esmtp` says that it came with
+    EHLO, not HELO.
     """
 
     reverse_path: str
@@ -43,6 +44,7 @@ class Incoming:
     authenticated_as: str | None
     helo: str
     session_id: str
+    esmtp: bool = True
 
 
 Accept = Callable[[Incoming], Awaitable[CodeEntry]]

@@ -1,0 +1,112 @@
+"""The content of a message, from 354 to the final dot, in bounded memory.
+
+Only CR LF . CR LF ends it (RFC 5321 section 4.1.1.4): whatever else some server takes for an end
+(LF . LF, CR . CR LF ...) is content with bare line ends, and such a message is refused whole. That
+is the defence against SMTP smuggling.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, unique
+from typing import Final
+
+_END: Final = b"\r\n.\r\n"
+_DRAIN_SLACK: Final = 1_048_576
+
+
+@unique
+class ContentProblem(Enum):
+    """Why a message's content is refused; told after its end, when the client listens again."""
+
+    TOO_BIG = "too-big"
+    LINE_TOO_LONG = "line-too-long"
+    BARE_LINE_END = "bare-line-end"
+    NO_ROOM = "no-room"
+
+
+class ContentReader:
+    """Takes octets as they come; holds at most four thirds of `size_limit`.
+
+    `size_limit` and `line_limit` are octets of the message itself, CRLF counted, dot-stuffing not.
+    """
+
+    def __init__(self, *, size_limit: int, line_limit: int) -> None:
+        self._size_limit = size_limit
+        self._line_limit = line_limit
+        # An invisible line end in front makes the first line one like the others.
+        self._kept = bytearray(b"\r\n")
+        self._dropped = 0
+        self._problem: ContentProblem | None = None
+
+    @property
+    def held(self) -> int:
+        """Octets in memory."""
+        return len(self._kept)
+
+    @property
+    def runs_away(self) -> bool:
+        """Whether the client keeps sending long after the message was too big."""
+        return self._dropped > 2 * self._size_limit + _DRAIN_SLACK
+
+    def give_up(self, problem: ContentProblem) -> None:
+        """Keep nothing more and only look for the end; the first problem stands."""
+        self._problem = self._problem or problem
+        surplus = len(self._kept) - (len(_END) - 1)
+        if surplus > 0:
+            self._dropped += surplus
+            del self._kept[:surplus]
+
+    def feed(self, octets: bytes) -> bytes | None:
+        """Take octets; return those behind the end once it was seen, None before."""
+        start = max(0, len(self._kept) - len(_END) + 1)
+        self._kept += octets
+        end = self._kept.find(_END, start)
+        if end >= 0:
+            rest = bytes(self._kept[end + len(_END) :])
+            del self._kept[end + 2 :]
+            return rest
+        # Stuffing adds one octet to three at most, to lines of a single dot.
+        if self._problem is not None or len(self._kept) > self._size_limit * 4 // 3 + len(_END):
+            self.give_up(ContentProblem.TOO_BIG)
+        return None
+
+    def finish(self) -> bytes | ContentProblem:
+        """Return the content, dot-stuffing undone, or why it is refused; empties the reader."""
+        stuffed, self._kept = self._kept, bytearray()
+        if self._problem is not None:
+            return self._problem
+        if b"\r\n." in stuffed:
+            stuffed = stuffed.replace(b"\r\n.", b"\r\n")
+        if len(stuffed) - 2 > self._size_limit:
+            return ContentProblem.TOO_BIG
+        if not stuffed.count(b"\r\n") == stuffed.count(b"\r") == stuffed.count(b"\n"):
+            return ContentProblem.BARE_LINE_END
+        if _has_longer_line(stuffed, self._line_limit):
+            return ContentProblem.LINE_TOO_LONG
+        with memoryview(stuffed) as view:
+            return bytes(view[2:])
+
+
+def _has_longer_line(lines: bytearray, limit: int) -> bool:
+    position = 0
+    while len(lines) - position > limit:
+        last = lines.rfind(b"\n", position, position + limit)
+        if last < 0:
+            return True
+        position = last + 1
+    return False
+
+
+class Buffered:
+    """Counts the octets of content that all sessions together hold."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.octets = 0
+
+    def change(self, octets: int) -> bool:
+        """Count octets more, or fewer where negative; False, and not counted, beyond the limit."""
+        if octets > 0 and self.octets + octets > self._limit:
+            return False
+        self.octets += octets
+        return True
