@@ -1,0 +1,315 @@
+"""The reader: queries on a read-only connection, beside whoever writes."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, Literal, TypeVar
+
+from relay.core.records import Attempt, Bounce, Envelope, Session
+from relay.journal.api import (
+    Counts,
+    DueRecipient,
+    MessageRecord,
+    MessageSummary,
+    NotFound,
+    RecipientRef,
+    RecipientState,
+    RecipientStatus,
+)
+from relay.journal.codec import decode, from_microseconds, to_microseconds
+from relay.journal.schema import connect_reader
+from relay.journal.sqlite_errors import journal_error
+from relay.journal.statements import domain_key, domain_of, storable
+
+LATEST: Final = "latest"
+"""Names the newest record in place of an id."""
+
+_R = TypeVar("_R", Envelope, Session, Attempt, Bounce)
+_Table = Literal["messages", "sessions", "bounces"]
+_CODE: Final = re.compile(r"(\d{3})?\s*(\d\.\d{1,3}\.\d{1,3})?")
+
+
+class SqliteReader:
+    """Reads a journal; may be used from several threads.
+
+    Made by `connect_reader`'s rules: raises NoJournal, JournalVersion or JournalError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect_reader(path)
+        self._lock = Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def messages(
+        self,
+        limit: int,
+        *,
+        before: str | None = None,
+        recipient: str | None = None,
+        domain: str | None = None,
+        state: RecipientState | None = None,
+    ) -> tuple[MessageSummary, ...]:
+        filters: list[tuple[str, str]] = []
+        if domain is not None:
+            filters.append(("domain = ?", domain_key(domain)))
+        if recipient is not None:
+            filters.append(("domain = ?", storable(domain_of(recipient))))
+            filters.append(("address = ? COLLATE NOCASE", storable(recipient)))
+        if state is not None:
+            filters.append(("state = ?", state.value))
+        with self._snapshot() as query:
+            end = _end(query, "messages", before)
+            if filters:
+                where = " AND ".join(condition for condition, _ in filters)
+                rows = query(
+                    f"""
+                    SELECT m.sequence, m.record FROM (
+                        SELECT DISTINCT message FROM recipients WHERE {where} AND message < ?
+                        ORDER BY message DESC LIMIT ?
+                    ) JOIN messages m ON m.sequence = message ORDER BY m.sequence DESC
+                    """,  # noqa: S608 - of the conditions above
+                    *(value for _, value in filters),
+                    end,
+                    limit,
+                )
+            else:
+                rows = query(
+                    "SELECT sequence, record FROM messages WHERE sequence < ? "
+                    "ORDER BY sequence DESC LIMIT ?",
+                    end,
+                    limit,
+                )
+            found = [(record, _statuses(query, sequence)) for sequence, record in rows]
+        return tuple(
+            MessageSummary(envelope=decode(Envelope, record), recipients=statuses)
+            for record, statuses in found
+        )
+
+    def message(self, message_id: str) -> MessageRecord:
+        with self._snapshot() as query:
+            sequence = _resolve(query, "messages", message_id)
+            ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
+            envelope = decode(Envelope, envelope_text)
+            attempts = _of_message(query, Attempt, sequence)
+            used = {envelope.session_id, *(attempt.session_id for attempt in attempts)}
+            sessions = [
+                row
+                for session_id in used
+                if session_id is not None
+                for row in query("SELECT sequence, record FROM sessions WHERE id = ?", session_id)
+            ]
+            bounces = _of_message(query, Bounce, sequence)
+            statuses = _statuses(query, sequence)
+        return MessageRecord(
+            envelope=envelope,
+            recipients=statuses,
+            attempts=attempts,
+            sessions=tuple(decode(Session, record) for _, record in sorted(sessions)),
+            bounces=bounces,
+        )
+
+    def content(self, message_id: str) -> bytes:
+        with self._snapshot() as query:
+            sequence = _resolve(query, "messages", message_id)
+            ((content,),) = query("SELECT content FROM contents WHERE message = ?", sequence)
+        return bytes(content)
+
+    def find_by_message_id_header(self, value: str) -> str | None:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT id FROM messages WHERE message_id_header = ? "
+                "ORDER BY sequence DESC LIMIT 1",
+                storable(value),
+            )
+        return str(rows[0][0]) if rows else None
+
+    def attempts_of(self, message_id: str, recipient: str) -> tuple[Attempt, ...]:
+        with self._snapshot() as query:
+            attempts = _of_message(query, Attempt, _resolve(query, "messages", message_id))
+        return tuple(a for a in attempts if any(o.recipient == recipient for o in a.outcomes))
+
+    def bounces(
+        self,
+        limit: int,
+        *,
+        before: str | None = None,
+        recipient: str | None = None,
+        domain: str | None = None,
+        code: str | None = None,
+    ) -> tuple[Bounce, ...]:
+        conditions, values = ["sequence < ?"], []
+        if domain is not None:
+            conditions.append("domain = ?")
+            values.append(domain_key(domain))
+        if recipient is not None:
+            conditions.append("domain = ? AND address = ? COLLATE NOCASE")
+            values += [storable(domain_of(recipient)), storable(recipient)]
+        if code is not None:
+            found = _CODE.fullmatch(code.strip())
+            if not found or not code.strip():
+                raise ValueError(f"{code!r} is not a code such as 451, 4.7.5 or '451 4.7.5'")
+            for column, part in zip(("code", "enhanced"), found.groups(), strict=True):
+                if part:
+                    conditions.append(f"{column} = ?")
+                    values.append(part)
+        with self._snapshot() as query:
+            rows = query(
+                f"SELECT record FROM bounces WHERE {' AND '.join(conditions)} "  # noqa: S608 - the conditions above
+                "ORDER BY sequence DESC LIMIT ?",
+                _end(query, "bounces", before),
+                *values,
+                limit,
+            )
+        return _decoded(Bounce, rows)
+
+    def bounce(self, bounce_id: str) -> Bounce:
+        with self._snapshot() as query:
+            sequence = _resolve(query, "bounces", bounce_id)
+            rows = query("SELECT record FROM bounces WHERE sequence = ?", sequence)
+        return _decoded(Bounce, rows)[0]
+
+    def sessions(self, limit: int, *, before: str | None = None) -> tuple[Session, ...]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT record FROM sessions WHERE sequence < ? ORDER BY sequence DESC LIMIT ?",
+                _end(query, "sessions", before),
+                limit,
+            )
+        return _decoded(Session, rows)
+
+    def session(self, session_id: str) -> Session:
+        with self._snapshot() as query:
+            sequence = _resolve(query, "sessions", session_id)
+            rows = query("SELECT record FROM sessions WHERE sequence = ?", sequence)
+        return _decoded(Session, rows)[0]
+
+    def due(self, now: datetime, limit: int) -> tuple[DueRecipient, ...]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT m.id, r.address, r.next_at "
+                "FROM recipients r JOIN messages m ON m.sequence = r.message "
+                "WHERE r.state = 'queued' AND r.next_at <= ? ORDER BY r.next_at LIMIT ?",
+                to_microseconds(now),
+                limit,
+            )
+        return tuple(
+            DueRecipient(message_id=message, recipient=address, next_at=from_microseconds(at))
+            for message, address, at in rows
+        )
+
+    def next_due(self) -> datetime | None:
+        with self._snapshot() as query:
+            ((first,),) = query("SELECT min(next_at) FROM recipients WHERE state = 'queued'")
+        return None if first is None else from_microseconds(first)
+
+    def unfinished_inline(self) -> tuple[RecipientRef, ...]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT m.id, r.address "
+                "FROM recipients r JOIN messages m ON m.sequence = r.message "
+                "WHERE r.state = 'inline' ORDER BY r.message, r.position"
+            )
+        return tuple(
+            RecipientRef(message_id=message, recipient=address) for message, address in rows
+        )
+
+    def counts(self) -> Counts:
+        with self._snapshot() as query:
+            ((messages, sessions, attempts, bounces),) = query(
+                "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM sessions), "
+                "(SELECT count(*) FROM attempts), (SELECT count(*) FROM bounces)"
+            )
+            states = dict(query("SELECT state, count(*) FROM recipients GROUP BY state"))
+        return Counts(
+            messages=messages,
+            sessions=sessions,
+            attempts=attempts,
+            bounces=bounces,
+            recipients={state: states.get(state.value, 0) for state in RecipientState},
+        )
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[_Query]:
+        """Hand out a function that queries one consistent state of the journal."""
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN")
+                try:
+                    yield _Query(self._connection)
+                finally:
+                    self._connection.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise journal_error(error, self._path) from error
+
+
+class _Query:
+    """Runs a query and returns all its rows."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __call__(self, sql: str, *parameters: str | int) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+
+def _resolve(query: _Query, table: _Table, record_id: str) -> int:
+    """Return the sequence number of the record that an id names."""
+    kind = table.removesuffix("s")
+    if record_id == LATEST:
+        ((sequence,),) = query(f"SELECT max(sequence) FROM {table}")  # noqa: S608 - a literal
+        if sequence is None:
+            raise NotFound(f"the journal has no {kind} yet")
+        return int(sequence)
+    beginning = storable(record_id.strip())
+    rows = query(
+        f"SELECT sequence, id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT 2",  # noqa: S608 - a literal
+        beginning,
+        f"{beginning}\U0010ffff",
+    )
+    if not beginning or not rows:
+        raise NotFound(f"the journal has no {kind} {record_id!r}")
+    if len(rows) > 1 and rows[0][1] != beginning:
+        raise NotFound(f"several ids begin with {record_id!r}; give more of the {kind}'s id")
+    return int(rows[0][0])
+
+
+def _end(query: _Query, table: _Table, before: str | None) -> int:
+    """Return the sequence number that a list stays below."""
+    return 2**63 - 1 if before is None else _resolve(query, table, before)
+
+
+def _statuses(query: _Query, sequence: int) -> tuple[RecipientStatus, ...]:
+    rows = query(
+        "SELECT address, state, next_at FROM recipients WHERE message = ? ORDER BY position",
+        sequence,
+    )
+    return tuple(
+        RecipientStatus(
+            recipient=address,
+            state=RecipientState(state),
+            next_at=None if next_at is None else from_microseconds(next_at),
+        )
+        for address, state, next_at in rows
+    )
+
+
+def _of_message(query: _Query, kind: type[_R], sequence: int) -> tuple[_R, ...]:
+    table = "attempts" if kind is Attempt else "bounces"
+    return _decoded(
+        kind,
+        query(f"SELECT record FROM {table} WHERE message = ? ORDER BY sequence", sequence),  # noqa: S608 - a literal
+    )
+
+
+def _decoded(kind: type[_R], rows: Sequence[tuple[Any, ...]]) -> tuple[_R, ...]:
+    return tuple(decode(kind, record) for (record,) in rows)

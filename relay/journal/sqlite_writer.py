@@ -1,0 +1,199 @@
+"""The writer: one thread, and one transaction for whatever waits.
+
+    write() ──> queue ──> thread: BEGIN, each batch in a savepoint, COMMIT ──> bounce lines
+       ^───────────── one call to the event loop wakes all who waited ─────────────┘
+
+A batch that the journal refuses is taken back alone. When the transaction as a whole fails, each of
+its batches is tried once more by itself, so that one that does not fit takes no other with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Final, NamedTuple
+
+from relay.journal.api import Batch, JournalError, RecipientRef
+from relay.journal.lines import BounceLines, StoredBounce
+from relay.journal.lock import JournalLock
+from relay.journal.sqlite_errors import journal_error
+from relay.journal.statements import Statement, statements_of
+
+GROUP_LIMIT: Final = 500
+"""Batches in one transaction at most."""
+
+_log: Final = logging.getLogger("relay.journal")
+
+
+class _Waiting(NamedTuple):
+    """A batch handed in, and who waits for it."""
+
+    statements: tuple[Statement, ...]
+    done: asyncio.Future[None]
+
+
+class _Result(NamedTuple):
+    waiting: _Waiting
+    error: JournalError | None
+
+
+class SqliteWriter:
+    """Writes a journal through a connection that it owns from now on, as it does the lock.
+
+    `connection` is one of `connect_writer`; `lines` is None when no bounce lines are kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        connection: sqlite3.Connection,
+        lock: JournalLock,
+        lines: BounceLines | None,
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+        self._lines = lines
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._closed = False
+        self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, batch: Batch) -> None:
+        if self._closed:
+            raise JournalError(f"the journal is closed: {self._path}")
+        waiting = _Waiting(statements_of(batch), asyncio.get_running_loop().create_future())
+        self._queue.put(waiting)
+        await waiting.done
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            closing = False
+            while not closing:
+                group, closing = self._take()
+                if group:
+                    _wake(self._commit(group))
+        finally:
+            if self._lines is not None:
+                self._lines.close()
+            self._connection.close()
+            self._lock.release()
+
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        """Wait for one batch, then take all that wait by now; say whether that was the last."""
+        group: list[_Waiting] = []
+        item = self._queue.get()
+        while item is not None:
+            group.append(item)
+            if len(group) == GROUP_LIMIT:
+                return group, False
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, group: Sequence[_Waiting]) -> list[_Result]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [_Result(waiting, self._apply(waiting)) for waiting in group]
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if len(group) > 1:
+                return [result for waiting in group for result in self._commit([waiting])]
+            return [_Result(group[0], journal_error(error, self._path))]
+        self._append_lines()
+        return results
+
+    def _apply(self, waiting: _Waiting) -> JournalError | None:
+        """Execute one batch inside the transaction; return why it was taken back, if it was."""
+        execute = self._connection.execute
+        execute("SAVEPOINT batch")
+        try:
+            for statement in waiting.statements:
+                if execute(statement.sql, statement.parameters).rowcount == 0:
+                    raise JournalError(f"the journal has no {statement.about}: {self._path}")
+        except (JournalError, sqlite3.Error, ValueError, OverflowError) as error:
+            if not self._connection.in_transaction:
+                # SQLite itself has taken the whole transaction back, as it may on a full disk.
+                raise
+            execute("ROLLBACK TO batch")
+            execute("RELEASE batch")
+            match error:
+                case JournalError():
+                    return error
+                case sqlite3.Error():
+                    return journal_error(error, self._path)
+                case _:
+                    return JournalError(f"the journal can't hold a value of this batch: {error}")
+        execute("RELEASE batch")
+        return None
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _append_lines(self) -> None:
+        """Append what is missing; a failure leaves it to the next commit, the journal has it."""
+        if self._lines is None:
+            return
+        try:
+            self._lines.catch_up()
+        except (OSError, sqlite3.Error) as error:
+            _log.warning("bounce lines are behind the journal: %s", error)
+
+
+def _wake(results: Iterable[_Result]) -> None:
+    """Tell every waiter, with one call to its event loop for all of them."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+    for result in results:
+        by_loop.setdefault(result.waiting.done.get_loop(), []).append(result)
+    for loop, its_results in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # The loop was closed: nobody waits any more.
+            loop.call_soon_threadsafe(_settle, its_results)
+
+
+def _settle(results: Iterable[_Result]) -> None:
+    for waiting, error in results:
+        if waiting.done.done():
+            continue
+        if error is None:
+            waiting.done.set_result(None)
+        else:
+            waiting.done.set_exception(error)
+
+
+def abandon_inline(connection: sqlite3.Connection) -> tuple[RecipientRef, ...]:
+    """Mark recipients that a dead process left in hand as abandoned; return them."""
+    found = connection.execute(
+        "SELECT m.id, r.address FROM recipients r JOIN messages m ON m.sequence = r.message "
+        "WHERE r.state = 'inline' ORDER BY r.message, r.position"
+    ).fetchall()
+    connection.execute("UPDATE recipients SET state = 'abandoned' WHERE state = 'inline'")
+    return tuple(RecipientRef(message_id=message, recipient=address) for message, address in found)
+
+
+def committed_bounces(connection: sqlite3.Connection, after: int) -> list[StoredBounce]:
+    """Return the bounces behind a sequence number, in order."""
+    return [
+        StoredBounce(*row)
+        for row in connection.execute(
+            "SELECT sequence, id, record FROM bounces WHERE sequence > ? ORDER BY sequence",
+            (after,),
+        )
+    ]
