@@ -101,7 +101,7 @@ def local_error(reference: str) -> CodeEntry:
 def with_enhanced(reply: str) -> str:
     """Return a library's one-line reply with an enhanced status code, if it lacks one."""
     code, _, text = reply.partition(" ")
-    if not code.isdigit() or int(code) in _BARE or text[:1] == code[:1] and text[1:2] == ".":
+    if not code.isdigit() or int(code) in _BARE or (text[:1] == code[:1] and text[1:2] == "."):
         return reply
     enhanced = _DEFAULT_ENHANCED.get(int(code), f"{code[0]}.0.0")
     return f"{code} {enhanced} {text}"
