@@ -77,14 +77,18 @@ class Reply:
         """
         if not 200 <= self.code <= 599 or self.code // 100 == 3:
             return StatusCode(451, "4.5.0")
-        found = _ENHANCED.match(self.text)
-        if found and int(found[1]) == self.code // 100:
-            numbers = ".".join(str(int(part)) for part in found.groups())
-            return StatusCode(self.code, numbers)
-        return StatusCode(self.code, f"{self.code // 100}.0.0")
+        found = self._own_enhanced(self.text)
+        if found is None:
+            return StatusCode(self.code, f"{self.code // 100}.0.0")
+        return StatusCode(self.code, ".".join(str(int(part)) for part in found.groups()))
 
     @property
     def words(self) -> str:
-        """The text without its leading enhanced status code, on one line."""
+        """The text on one line, without an enhanced status code of its own class in front."""
         flat = " ".join(self.text.split())
-        return _ENHANCED.sub("", flat, count=1).strip() if _ENHANCED.match(flat) else flat
+        found = self._own_enhanced(flat)
+        return flat if found is None else flat[found.end() :].strip()
+
+    def _own_enhanced(self, text: str) -> re.Match[str] | None:
+        found = _ENHANCED.match(text)
+        return found if found and int(found[1]) == self.code // 100 else None

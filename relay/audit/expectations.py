@@ -1,0 +1,85 @@
+"""What must happen to each scenario under each setting: typed by hand, never generated.
+
+Two tables: which row a scenario belongs to, and what each row means under each setting.
+`relay demo` compares what the receivers stored with these; nothing here is computed from `judge`.
+Source: Salesforce Help "Set Up TLS", Object Reference `EmailRelay.TlsSetting`, Knowledge 000388924
+and 000206241 (codes and texts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from relay.core.settings import Protection, TlsSetting
+
+_DECISIONS: Final = """
+row              | off       | preferred | preferred-verify | required  | required-verify
+honest           | clear     | encrypted | verified         | encrypted | verified
+no-tls           | clear     | clear     | clear            | 451 4.7.6 | 451 4.7.6
+tls-refused      | clear     | clear     | clear            | 451 4.7.5 | 451 4.7.5
+handshake-fails  | clear     | clear     | clear            | 451 4.7.5 | 451 4.7.5
+bad-certificate  | clear     | encrypted | 451 4.7.5        | encrypted | 451 4.7.5
+unknown-user     | 550 5.1.1 | 550 5.1.1 | 550 5.1.1        | 550 5.1.1 | 550 5.1.1
+busy-mailbox     | 450 4.2.1 | 450 4.2.1 | 450 4.2.1        | 450 4.2.1 | 450 4.2.1
+"""
+
+_SCENARIOS: Final = """
+good                 | honest
+no-starttls          | no-tls
+starttls-stripped    | no-tls
+starttls-refused     | tls-refused
+tls11-only           | handshake-fails
+handshake-drop       | handshake-fails
+expired              | bad-certificate
+not-yet-valid        | bad-certificate
+self-signed          | bad-certificate
+untrusted-root       | bad-certificate
+missing-intermediate | bad-certificate
+wrong-host           | bad-certificate
+user-unknown         | unknown-user
+mailbox-busy         | busy-mailbox
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Delivered with this protection, or refused with this code ('451 4.7.5'); never both."""
+
+    protection: Protection | None
+    code: str | None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the receiver must have the message."""
+        return self.protection is not None
+
+    def __str__(self) -> str:
+        return self.protection.value if self.protection else str(self.code)
+
+
+def _expected(cell: str) -> Expected:
+    protections = {protection.value: protection for protection in Protection}
+    if cell in protections:
+        return Expected(protection=protections[cell], code=None)
+    return Expected(protection=None, code=cell)
+
+
+def _rows(table: str) -> list[list[str]]:
+    return [[c.strip() for c in line.split("|")] for line in table.strip().splitlines()]
+
+
+def _build() -> Mapping[str, Mapping[TlsSetting, Expected]]:
+    (_, *columns), *decisions = _rows(_DECISIONS)
+    settings = [TlsSetting(column) for column in columns]
+    by_row = {
+        name: MappingProxyType(dict(zip(settings, map(_expected, cells), strict=True)))
+        for name, *cells in decisions
+    }
+    return MappingProxyType({scenario: by_row[row] for scenario, row in _rows(_SCENARIOS)})
+
+
+EXPECTATIONS: Final[Mapping[str, Mapping[TlsSetting, Expected]]] = _build()
+"""By scenario, then by setting."""

@@ -1,0 +1,102 @@
+"""Codes agree in class by construction; books are complete; a peer's words are passed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core.codebook import CodeBook, CodeEntry
+from relay.core.codebook_data import CODE_BOOKS, SALESFORCE
+from relay.core.failure_kinds import FailureKind, failure_kind
+from relay.core.failure_remedies import REMEDIES
+from relay.core.fault_cards import FAULTS
+from relay.core.faults import FaultClass, FaultKind, ResultType
+from relay.core.outcomes import LocalProblem, LocalRefusal, PeerRefusal, Stage
+from relay.core.replies import Reply, StatusCode
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced"),
+    [(451, "5.7.5"), (550, "4.1.1"), (250, "3.0.0"), (451, "4.7"), (451, "4.07.5"), (451, ""),
+     (99, "2.0.0"), (600, "5.0.0"), (354, "3.0.0"), (451, "4.7.1000"), (451, "4.7.5 x")],
+)  # fmt: skip
+def test_a_code_that_contradicts_itself_cannot_be_made(code: int, enhanced: str) -> None:
+    with pytest.raises(ValueError, match=r"code"):
+        StatusCode(code, enhanced)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "status", "words"),
+    [
+        (550, "5.1.1 no such user", "550 5.1.1", "no such user"),
+        (550, "no such user", "550 5.0.0", "no such user"),
+        (450, "4.7.321 starttls", "450 4.7.321", "starttls"),
+        (550, "4.7.1 contradicts itself", "550 5.0.0", "4.7.1 contradicts itself"),
+        (451, "4.07.05 zeros", "451 4.7.5", "zeros"),
+        (-1, "garbage", "451 4.5.0", "garbage"),
+        (354, "go on", "451 4.5.0", "go on"),
+        (250, "2.0.0 first\n2.0.0 second", "250 2.0.0", "first 2.0.0 second"),
+        (554, "5.7.1", "554 5.7.1", ""),
+    ],
+)
+def test_a_peers_reply_as_a_code(code: int, text: str, status: str, words: str) -> None:
+    reply = Reply(code=code, text=text)
+    assert (str(reply.status), reply.words) == (status, words)
+
+
+@pytest.mark.parametrize("book", CODE_BOOKS.values(), ids=lambda book: book.name)
+def test_books_are_complete_and_ascii(book: CodeBook) -> None:
+    assert set(book.entries) == set(FailureKind)
+    for entry in book.entries.values():
+        assert CodeEntry.parse(str(entry)) == entry
+        assert len(str(entry)) < 500
+
+
+def test_an_incomplete_book_is_refused() -> None:
+    with pytest.raises(ValueError, match="no entry for queue-expired"):
+        CodeBook(
+            name="x",
+            entries={k: v for k, v in SALESFORCE.entries.items() if k.value != "queue-expired"},
+        )
+
+
+def test_one_entry_can_be_replaced() -> None:
+    changed = SALESFORCE.overridden({FailureKind.TLS_NOT_OFFERED: CodeEntry.parse("554 5.7.0 no")})
+    assert str(changed.entries[FailureKind.TLS_NOT_OFFERED]) == "554 5.7.0 no"
+    assert changed.entries[FailureKind.INTERNAL] == SALESFORCE.entries[FailureKind.INTERNAL]
+
+
+def test_a_peers_own_code_is_never_rewritten() -> None:
+    reply = Reply(code=550, text="5.2.1 mailbox disabled")
+    refusal = PeerRefusal(reply=reply, stage=Stage.RCPT)
+    for book in CODE_BOOKS.values():
+        assert str(book.entry(refusal)) == "550 5.2.1 mailbox disabled"
+
+
+@pytest.mark.parametrize("problem", LocalProblem)
+def test_every_local_problem_has_code_and_remedy(problem: LocalProblem) -> None:
+    kind = failure_kind(LocalRefusal(problem=problem, detail="x"))
+    assert kind in REMEDIES
+
+
+# Typed by hand from RFC 8460 section 4.3.
+RESULT_TYPES = {
+    FaultKind.STARTTLS_NOT_OFFERED: ResultType.STARTTLS_NOT_SUPPORTED,
+    FaultKind.STARTTLS_REFUSED: ResultType.STARTTLS_NOT_SUPPORTED,
+    FaultKind.HANDSHAKE_CLOSED: ResultType.VALIDATION_FAILURE,
+    FaultKind.CERTIFICATE_EXPIRED: ResultType.CERTIFICATE_EXPIRED,
+    FaultKind.CERTIFICATE_NAME_MISMATCH: ResultType.CERTIFICATE_HOST_MISMATCH,
+    FaultKind.CERTIFICATE_UNTRUSTED_ROOT: ResultType.CERTIFICATE_NOT_TRUSTED,
+    FaultKind.CERTIFICATE_MISSING_INTERMEDIATE: ResultType.CERTIFICATE_NOT_TRUSTED,
+    FaultKind.CERTIFICATE_NAME_CONSTRAINT: ResultType.CERTIFICATE_NOT_TRUSTED,
+    FaultKind.CERTIFICATE_REVOKED: ResultType.VALIDATION_FAILURE,
+}
+
+
+def test_every_fault_has_a_card_that_says_something() -> None:
+    assert list(FAULTS) == list(FaultKind)
+    for kind, card in FAULTS.items():
+        assert card.meaning.endswith(".")
+        assert card.remedy.endswith(".")
+        assert (card.fault_class is FaultClass.CERTIFICATE) is kind.value.startswith("certificate-")
+    for kind, expected in RESULT_TYPES.items():
+        assert FAULTS[kind].result_type is expected

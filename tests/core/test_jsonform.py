@@ -1,0 +1,199 @@
+"""The one JSON form of a record, pinned."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from relay.core.addresses import DomainPattern, parse_address
+from relay.core.evidence import HandshakeDone, TlsEvidence
+from relay.core.faults import FaultKind, ResultType, TlsFault
+from relay.core.jsonform import to_json
+from relay.core.outcomes import Deferred, Stage, TlsRefusal
+from relay.core.records import (
+    Attempt,
+    Bounce,
+    BounceAction,
+    MatchedRule,
+    Notified,
+    RecipientOutcome,
+    Session,
+    SessionDirection,
+)
+from relay.core.replies import Reply, StatusCode
+from relay.core.routing import Hop
+from relay.core.settings import TlsMode, TlsSetting
+from relay.core.transcripts import Direction, Line
+from relay.core.verdicts import Terminate
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+FAULT = TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="expired 2026-03-03")
+RULE = MatchedRule(
+    setting=TlsSetting.REQUIRED_VERIFY, pattern="*", reason="because", file="p.yaml", line=3
+)
+HOP = Hop(host="mx.expired.lab.test", address="127.0.0.1", port=2525)
+BOUNCE = Bounce(
+    id="b1",
+    message_id="m1",
+    recipient="a@expired.lab.test",
+    reverse_path="s@sender.test",
+    action=BounceAction.FAILED,
+    status=StatusCode(554, "5.4.7"),
+    text="[internal] exceeded max time without delivery",
+    cause_status=StatusCode(451, "4.7.5"),
+    cause_text="[internal] remote node SSL certificate not signed by a valid CA",
+    cause="A certificate has expired.",
+    remedy="Renew it.",
+    result_type=ResultType.CERTIFICATE_EXPIRED,
+    faults=(FAULT,),
+    setting=TlsSetting.REQUIRED_VERIFY,
+    rule=RULE,
+    route="lab/expired",
+    host=HOP.host,
+    address="127.0.0.1:2525",
+    stage=Stage.HANDSHAKE,
+    attempts=9,
+    session_id="s1",
+    at=AT,
+    will_retry_at=None,
+    notified=Notified.SENDER,
+)
+
+
+def test_bounce() -> None:
+    assert to_json(BOUNCE) == {
+        "id": "b1",
+        "message_id": "m1",
+        "recipient": "a@expired.lab.test",
+        "reverse_path": "s@sender.test",
+        "action": "failed",
+        "status": {"code": 554, "enhanced": "5.4.7"},
+        "text": "[internal] exceeded max time without delivery",
+        "cause_status": {"code": 451, "enhanced": "4.7.5"},
+        "cause_text": "[internal] remote node SSL certificate not signed by a valid CA",
+        "cause": "A certificate has expired.",
+        "remedy": "Renew it.",
+        "result_type": "certificate-expired",
+        "faults": [{"kind": "certificate-expired", "detail": "expired 2026-03-03"}],
+        "setting": "required-verify",
+        "rule": {
+            "setting": "required-verify",
+            "pattern": "*",
+            "reason": "because",
+            "file": "p.yaml",
+            "line": 3,
+        },
+        "route": "lab/expired",
+        "host": "mx.expired.lab.test",
+        "address": "127.0.0.1:2525",
+        "stage": "handshaking TLS",
+        "attempts": 9,
+        "session_id": "s1",
+        "at": "2026-03-04T05:06:07+00:00",
+        "will_retry_at": None,
+        "notified": "sender",
+    }
+
+
+def test_session_and_attempt() -> None:
+    session = Session(
+        id="s1",
+        direction=SessionDirection.OUTBOUND,
+        peer="127.0.0.1:2525",
+        hop=HOP,
+        started_at=AT,
+        ended_at=AT,
+        evidence=TlsEvidence(
+            mode=TlsMode.STARTTLS,
+            observed_at=AT,
+            starttls_offered=True,
+            starttls_sent=True,
+            starttls_reply=Reply(code=220, text="go"),
+            handshake=HandshakeDone(version="TLSv1.3", cipher="X"),
+            chain=("PEM",),
+        ),
+        faults=(FAULT,),
+        transcript=(Line(direction=Direction.SENT, encrypted=True, at=AT, text="QUIT"),),
+    )
+    assert to_json(session) == {
+        "id": "s1",
+        "direction": "outbound",
+        "peer": "127.0.0.1:2525",
+        "hop": {"host": HOP.host, "address": "127.0.0.1", "port": 2525, "mode": "starttls"},
+        "started_at": "2026-03-04T05:06:07+00:00",
+        "ended_at": "2026-03-04T05:06:07+00:00",
+        "evidence": {
+            "mode": "starttls",
+            "observed_at": "2026-03-04T05:06:07+00:00",
+            "offer": None,
+            "starttls_offered": True,
+            "starttls_sent": True,
+            "starttls_reply": {"code": 220, "text": "go"},
+            "handshake": {"kind": "done", "version": "TLSv1.3", "cipher": "X"},
+            "chain": ["PEM"],
+            "plaintext_after_go_ahead": 0,
+        },
+        "faults": [{"kind": "certificate-expired", "detail": "expired 2026-03-03"}],
+        "transcript": [
+            {
+                "direction": "sent",
+                "encrypted": True,
+                "at": "2026-03-04T05:06:07+00:00",
+                "text": "QUIT",
+            }
+        ],
+    }
+    refusal = TlsRefusal(setting=TlsSetting.REQUIRED_VERIFY, faults=(FAULT,), stage=Stage.HANDSHAKE)
+    attempt = Attempt(
+        id="a1",
+        message_id="m1",
+        round=1,
+        hop=HOP,
+        clear=False,
+        rule=RULE,
+        route="lab/expired",
+        session_id="s1",
+        verdict=Terminate(faults=(FAULT,)),
+        outcomes=(RecipientOutcome(recipient="a@x.test", outcome=Deferred(failure=refusal)),),
+        started_at=AT,
+        ended_at=AT,
+    )
+    data = to_json(attempt)
+    assert isinstance(data, dict)
+    assert data["verdict"] == {"kind": "terminate", "faults": to_json((FAULT,))}
+    assert data["outcomes"] == [
+        {
+            "recipient": "a@x.test",
+            "outcome": {
+                "kind": "deferred",
+                "failure": {
+                    "kind": "tls",
+                    "setting": "required-verify",
+                    "faults": to_json((FAULT,)),
+                    "stage": "handshaking TLS",
+                    "peer_reply": None,
+                },
+            },
+        }
+    ]
+    json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (timedelta(seconds=90), 90.0),
+        (parse_address("a@b.test"), "a@b.test"),
+        (DomainPattern.parse("*.b.test"), "*.b.test"),
+        (StatusCode(451, "4.7.5"), {"code": 451, "enhanced": "4.7.5"}),
+    ],
+)
+def test_values(value: object, expected: object) -> None:
+    assert to_json(value) == expected
+
+
+def test_what_has_no_form_is_refused() -> None:
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        to_json(object())
