@@ -1,0 +1,254 @@
+"""A server's side of an SMTP connection: lines, replies, message data, STARTTLS.
+
+TLS runs over memory buffers by hand. asyncio's own TLS server closes the connection before the
+alert of a failed handshake has left, so that a client sees a reset where a real host would tell
+it "protocol version". Here the alert is sent, and the connection lingers until the client has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Final
+
+from relay.core.replies import Reply
+from relay.core.transcripts import Direction, TranscriptLog
+from relay.lab.received import Octets
+
+MAX_COMMAND: Final = 4096
+"""Octets of a command line; RFC 5321 section 4.5.3.1.4 asks for 512, its extensions for more."""
+
+_CHUNK: Final = 65536
+_LINGER: Final = 1.0
+_RECORD_HEADER: Final = 5
+_END_OF_DATA: Final = b"\r\n.\r\n"
+
+
+class ConnectionEnded(Exception):  # noqa: N818 - the regular end of a session, not an error
+    """The client closed the connection, or broke it."""
+
+
+class ClientSilent(ConnectionEnded):
+    """The client neither wrote nor read for too long."""
+
+
+class HandshakeError(Exception):
+    """The TLS handshake did not succeed; the text is OpenSSL's reason, for the transcript."""
+
+
+class LineTooLong(Exception):  # noqa: N818
+    """The client sent a command line longer than `MAX_COMMAND`."""
+
+
+class SmtpWire:
+    """One accepted connection. Reading raises ConnectionEnded when the client has gone."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        log: TranscriptLog,
+        octets: Octets,
+        idle_seconds: float,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._log = log
+        self._octets = octets
+        self._idle_seconds = idle_seconds
+        self._buffer = bytearray()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS protects what is read and written now."""
+        return self._tls is not None
+
+    @property
+    def tls_version(self) -> str | None:
+        """OpenSSL's name of the protocol version, None in clear text."""
+        return self._tls.version() if self._tls else None
+
+    @property
+    def cipher(self) -> str | None:
+        """OpenSSL's name of the cipher suite, None in clear text."""
+        found = self._tls.cipher() if self._tls else None
+        return found[0] if found else None
+
+    async def read_command(self) -> bytes:
+        """Return the next line with its line end, as it came; raise LineTooLong."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > MAX_COMMAND:
+                raise LineTooLong
+            self._buffer += await self._receive()
+        if end >= MAX_COMMAND:
+            raise LineTooLong
+        line = bytes(self._buffer[: end + 1])
+        del self._buffer[: end + 1]
+        return line
+
+    async def read_data(self, limit: int) -> bytes | None:
+        """Return a message without its dot-stuffing (RFC 5321 section 4.5.2).
+
+        Only CRLF . CRLF ends it. A message of more than `limit` octets is read to its end and
+        forgotten: None is returned in its place.
+        """
+        # The line break before the first line belongs to the command; with it, an empty
+        # message and a leading dot need no rule of their own.
+        data = bytearray(b"\r\n")
+        too_long = False
+        while True:
+            search_from = max(0, len(data) - len(_END_OF_DATA) + 1)
+            data += self._buffer
+            self._octets.data += len(self._buffer)
+            self._buffer.clear()
+            end = data.find(_END_OF_DATA, search_from)
+            if end >= 0:
+                rest = data[end + len(_END_OF_DATA) :]
+                self._octets.data -= len(rest)
+                self._buffer += rest
+                content = bytes(data[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]
+                return None if too_long or len(content) > limit else content
+            if len(data) > limit + _CHUNK:
+                too_long = True
+                del data[: -len(_END_OF_DATA)]
+            self._buffer += await self._receive()
+
+    async def send(self, reply: Reply) -> None:
+        """Send a reply, one line for each line of its text."""
+        self._log.reply(Direction.SENT, reply.code, reply.text, encrypted=self.encrypted)
+        *first, last = reply.text.split("\n")
+        lines = [f"{reply.code}-{part}\r\n" for part in first] + [f"{reply.code} {last}\r\n"]
+        data = "".join(lines).encode()
+        if self._tls is None:
+            await self._send_raw(data)
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise ConnectionEnded from error
+        await self._flush()
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Take part in a handshake as the server; raise HandshakeError, its alert being sent.
+
+        What came in clear text ahead of it is forgotten (RFC 3207 section 6), but counted.
+        """
+        self._discard_unread()
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await self._flush()
+                if not await self._feed():
+                    raise HandshakeError("the client closed the connection") from None
+            except ssl.SSLError as error:
+                with suppress(ConnectionEnded):
+                    await self._flush()
+                await self._linger()
+                raise HandshakeError(error.reason or "unknown reason") from error
+        self._tls = tls
+        await self._flush()
+
+    async def read_client_hello(self) -> None:
+        """Read one whole TLS record, so that a close that follows is no reset."""
+        self._discard_unread()
+        record = bytearray()
+        while len(record) < _RECORD_HEADER or len(record) < _RECORD_HEADER + int.from_bytes(
+            record[3:5], "big"
+        ):
+            record += await self._receive()
+
+    async def close(self) -> None:
+        """Close in order: a TLS closure alert where TLS stands, then the connection."""
+        with suppress(ConnectionEnded, ssl.SSLError):
+            if self._tls is not None:
+                with suppress(ssl.SSLWantReadError):
+                    self._tls.unwrap()
+                await self._flush()
+        self._writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                await self._writer.wait_closed()
+
+    def abort(self) -> None:
+        """Close at once, whatever is unsent."""
+        self._writer.transport.abort()
+
+    async def _receive(self) -> bytes:
+        """Return some octets of the client's, decrypted where TLS stands."""
+        if self._tls is None:
+            return await self._receive_raw()
+        while True:
+            try:
+                data = self._tls.read(_CHUNK)
+            except ssl.SSLWantReadError:
+                await self._flush()
+                if not await self._feed():
+                    raise ConnectionEnded from None
+            except ssl.SSLError as error:
+                with suppress(ConnectionEnded):
+                    await self._flush()
+                raise ConnectionEnded(error.reason) from error
+            else:
+                if not data:
+                    raise ConnectionEnded
+                return data
+
+    def _discard_unread(self) -> None:
+        self._octets.discarded += len(self._buffer)
+        self._buffer.clear()
+
+    async def _receive_raw(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                data = await self._reader.read(_CHUNK)
+        except TimeoutError:
+            raise ClientSilent from None
+        except OSError as error:
+            raise ConnectionEnded from error
+        if not data:
+            raise ConnectionEnded
+        self._octets.received += len(data)
+        return data
+
+    async def _send_raw(self, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                self._writer.write(data)
+                await self._writer.drain()
+        except TimeoutError:
+            raise ClientSilent from None
+        except OSError as error:
+            raise ConnectionEnded from error
+
+    async def _feed(self) -> bool:
+        """Give OpenSSL some octets of the client's; return False when there are no more."""
+        try:
+            self._incoming.write(await self._receive_raw())
+        except ClientSilent:
+            raise
+        except ConnectionEnded:
+            self._incoming.write_eof()
+            return False
+        return True
+
+    async def _flush(self) -> None:
+        """Send what OpenSSL has to say."""
+        if self._outgoing.pending:
+            await self._send_raw(self._outgoing.read())
+
+    async def _linger(self) -> None:
+        """Let the client read our last words: closing with unread input would reset them away."""
+        with suppress(OSError, TimeoutError, ConnectionEnded):
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+            async with asyncio.timeout(_LINGER):
+                while True:
+                    await self._receive_raw()
