@@ -1,0 +1,161 @@
+"""The parts of a policy file that are not about TLS: routes, times, retries, codes."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from datetime import timedelta
+from types import MappingProxyType
+
+from relay.config.file_shape import (
+    SALESFORCE_ATTEMPTS,
+    SALESFORCE_EXPIRE_AFTER,
+    SALESFORCE_FACTOR,
+    SALESFORCE_FIRST_DELAY,
+    SALESFORCE_SCHEDULE,
+    CodesBase,
+    PolicyShape,
+    RelayShape,
+    RetryShape,
+)
+from relay.config.problems import KeyPath, did_you_mean
+from relay.config.tls_parts import check_unique
+from relay.config.validate import Report
+from relay.config.values import DEFAULT_PORTS, LONGEST
+from relay.config.yaml_tree import SourceTree
+from relay.core.codebook import CodeBook
+from relay.core.codebook_data import SALESFORCE
+from relay.core.delivery import Delivery
+from relay.core.failure_kinds import FailureKind
+from relay.core.records import ReplyMode
+from relay.core.routing import (
+    ONE_TRY,
+    Destination,
+    RelayHost,
+    RetrySchedule,
+    RouteRule,
+    Routing,
+    ToHost,
+    ToScenario,
+)
+from relay.core.settings import TlsMode
+
+
+def read_routing(
+    shape: PolicyShape, tree: SourceTree, report: Report, *, known_scenarios: Set[str] | None
+) -> Routing:
+    """Return the file's routes; without `known_scenarios` the names of scenarios go unchecked."""
+    routes = shape.routes or []
+    check_unique(tree, report, [route.match for route in routes], lambda i: ("routes", i, "match"))
+    for index, route in enumerate(routes):
+        _check_scenario(route.to, ("routes", index, "to"), tree, report, known_scenarios)
+    rules = {
+        route.match: RouteRule(
+            pattern=route.match, to=route.to, place=tree.place(("routes", index, "match"))
+        )
+        for index, route in enumerate(routes)
+    }
+    relay = None
+    if shape.relay is not None:
+        to = _relay_host(shape.relay) if isinstance(shape.relay, RelayShape) else shape.relay
+        _check_scenario(to, ("relay",), tree, report, known_scenarios)
+        host_path: KeyPath = ("relay", "host")
+        relay = RelayHost(to=to, place=tree.place(host_path))
+    return Routing(routes=MappingProxyType(rules), relay=relay)
+
+
+def _relay_host(relay: RelayShape) -> ToHost:
+    mode = relay.tls_mode or TlsMode.STARTTLS
+    return ToHost(host=relay.host, port=relay.port or DEFAULT_PORTS[mode], mode=mode)
+
+
+def _check_scenario(
+    to: Destination, path: KeyPath, tree: SourceTree, report: Report, known: Set[str] | None
+) -> None:
+    if known is None or not isinstance(to, ToScenario) or to.scenario in known:
+        return
+    report.at_value(
+        tree,
+        path,
+        f"the lab has no scenario {to.scenario!r}",
+        hint=did_you_mean(to.scenario, known) or "'relay lab list' names them all",
+    )
+
+
+def read_delivery(shape: PolicyShape, tree: SourceTree, report: Report) -> Delivery:
+    """Return how long to wait and when to try again.
+
+    An inline reply comes after one try, whatever the file says about retries.
+    """
+    default = Delivery()
+    reply = shape.reply or default.reply
+    schedule = _schedule(shape.retry, tree, report)
+    return Delivery(
+        reply=reply,
+        reply_within=shape.reply_within or default.reply_within,
+        connect_timeout=shape.connect_timeout or default.connect_timeout,
+        command_timeout=shape.command_timeout or default.command_timeout,
+        schedule=schedule if reply is ReplyMode.QUEUED else ONE_TRY,
+    )
+
+
+def _schedule(
+    retry: RetrySchedule | RetryShape | None, tree: SourceTree, report: Report
+) -> RetrySchedule:
+    match retry:
+        case None:
+            return SALESFORCE_SCHEDULE
+        case RetrySchedule():
+            return retry
+        case RetryShape():
+            return _scaled(_delays(retry, tree, report), _expiry(retry), retry.time_scale or 1.0)
+
+
+def _delays(retry: RetryShape, tree: SourceTree, report: Report) -> tuple[timedelta, ...]:
+    if retry.delays is not None:
+        for key in ("attempts", "first_delay", "factor"):
+            if getattr(retry, key) is not None:
+                report.at_key(
+                    tree, ("retry", key), "the delays are listed already", hint="remove one of both"
+                )
+        return tuple(retry.delays)
+    attempts = retry.attempts or SALESFORCE_ATTEMPTS
+    factor = retry.factor or SALESFORCE_FACTOR
+    seconds = (retry.first_delay or SALESFORCE_FIRST_DELAY).total_seconds()
+    delays: list[timedelta] = []
+    for _ in range(attempts - 1):
+        if seconds > LONGEST.total_seconds():
+            report.at_key(
+                tree, ("retry",), f"the delay before try {len(delays) + 2} exceeds {LONGEST.days}d"
+            )
+            break
+        delays.append(timedelta(seconds=seconds))
+        seconds *= factor
+    return tuple(delays)
+
+
+def _expiry(retry: RetryShape) -> timedelta | None:
+    own = (retry.attempts, retry.first_delay, retry.factor, retry.delays)
+    if retry.expire_after is not None or any(part is not None for part in own):
+        return retry.expire_after
+    return SALESFORCE_EXPIRE_AFTER
+
+
+def _scaled(
+    delays: tuple[timedelta, ...], expire_after: timedelta | None, scale: float
+) -> RetrySchedule:
+    return RetrySchedule(
+        delays=tuple(delay / scale for delay in delays),
+        expire_after=None if expire_after is None else expire_after / scale,
+    )
+
+
+def read_codes(shape: PolicyShape) -> CodeBook:
+    """Return the code book with the file's own entries in it."""
+    match shape.codes:
+        case None:
+            return SALESFORCE
+        case CodesBase() as codes:
+            entries = {kind: getattr(codes, kind.name.lower()) for kind in FailureKind}
+            return codes.book.overridden({k: e for k, e in entries.items() if e is not None})
+        case CodeBook() as book:
+            return book

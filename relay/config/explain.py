@@ -1,0 +1,133 @@
+"""What a policy says of one address, in the file's terms and in plain words; nothing is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay.core.addresses import Domain, parse_address
+from relay.core.codebook import CodeBook
+from relay.core.delivery import Policy
+from relay.core.failure_kinds import FailureKind
+from relay.core.places import Place
+from relay.core.records import ReplyMode
+from relay.core.routing import Destination, RouteOrigin, ToHost
+from relay.core.settings import (
+    OnBadCertificate,
+    OnNoTls,
+    Starttls,
+    TlsMode,
+    TlsSetting,
+    TlsVersion,
+)
+from relay.core.tls_policy import NamePolicy, RuleOrigin, TlsPolicy, TrustAnchors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressPolicy:
+    """What holds for mail to `address`.
+
+    `rule` is the pattern of the entry that won, `place` where it stands, `reason` why it won. The
+    three `if_...` sentences say what follows at the destination, with the code that is reported.
+    """
+
+    address: str
+    domain: Domain
+    setting: TlsSetting
+    rule: str
+    rule_origin: RuleOrigin
+    place: str
+    reason: str
+    starttls: Starttls
+    on_no_tls: OnNoTls
+    on_bad_certificate: OnBadCertificate
+    minimum_tls: TlsVersion
+    trust: TrustAnchors
+    names: NamePolicy
+    route: str
+    route_origin: RouteOrigin
+    route_place: str | None
+    route_reason: str
+    reply: ReplyMode
+    if_no_tls: str
+    if_handshake_fails: str
+    if_bad_certificate: str
+    policy: str
+    policy_sha256: str
+
+
+def explain_address(policy: Policy, address: str) -> AddressPolicy:
+    """Say what `policy` makes of mail to `address`; raise ValueError if it is no address."""
+    domain = parse_address(address).domain
+    match = policy.tls.match(domain)
+    route = policy.routing.match(domain)
+    tls = match.policy
+    mode = route.to.mode if isinstance(route.to, ToHost) else TlsMode.STARTTLS
+    return AddressPolicy(
+        address=address,
+        domain=domain,
+        setting=tls.setting,
+        rule=str(match.rule.pattern),
+        rule_origin=match.rule.origin,
+        place=str(match.rule.place),
+        reason=match.reason,
+        starttls=tls.starttls,
+        on_no_tls=tls.on_no_tls,
+        on_bad_certificate=tls.on_bad_certificate,
+        minimum_tls=tls.minimum_tls,
+        trust=tls.trust,
+        names=tls.names,
+        route=str(route.to),
+        route_origin=route.origin,
+        route_place=_place_text(route.place),
+        route_reason=route.reason,
+        reply=policy.delivery.reply,
+        if_no_tls=_if_no_tls(tls, mode, policy.codes, route.to),
+        if_handshake_fails=_if_handshake_fails(tls, mode, policy.codes),
+        if_bad_certificate=_if_bad_certificate(tls, mode, policy.codes),
+        policy=policy.source,
+        policy_sha256=policy.sha256,
+    )
+
+
+def _place_text(place: Place | None) -> str | None:
+    return None if place is None else str(place)
+
+
+def _refused(codes: CodeBook, kind: FailureKind) -> str:
+    return f"not delivered: {codes.entries[kind]}"
+
+
+_NEVER = "TLS is never tried: delivered in clear text"
+_IMPLICIT_OFF = "encrypted all the same, because the route is implicit TLS"
+
+
+def _if_no_tls(tls: TlsPolicy, mode: TlsMode, codes: CodeBook, to: Destination) -> str:
+    if mode is TlsMode.IMPLICIT:
+        return f"can't be: {to} is implicit TLS"
+    if tls.starttls is Starttls.NEVER:
+        return _NEVER
+    if tls.on_no_tls is OnNoTls.TERMINATE:
+        return _refused(codes, FailureKind.TLS_NOT_OFFERED)
+    return "delivered in clear text"
+
+
+def _if_handshake_fails(tls: TlsPolicy, mode: TlsMode, codes: CodeBook) -> str:
+    if mode is TlsMode.IMPLICIT or tls.on_no_tls is OnNoTls.TERMINATE:
+        return _refused(codes, FailureKind.TLS_HANDSHAKE_FAILED)
+    if tls.starttls is Starttls.NEVER:
+        return _NEVER
+    return "delivered in clear text, in a new session"
+
+
+def _if_bad_certificate(tls: TlsPolicy, mode: TlsMode, codes: CodeBook) -> str:
+    if tls.starttls is Starttls.NEVER:
+        return _IMPLICIT_OFF if mode is TlsMode.IMPLICIT else _NEVER
+    if tls.on_bad_certificate is OnBadCertificate.IGNORE:
+        return "delivered encrypted: the certificate is not judged"
+    if tls.on_bad_certificate is OnBadCertificate.CLEAR and mode is TlsMode.STARTTLS:
+        return "delivered in clear text, in a new session"
+    untrusted = codes.entries[FailureKind.CERTIFICATE_UNTRUSTED]
+    mismatch = codes.entries[FailureKind.CERTIFICATE_NAME_MISMATCH]
+    if untrusted == mismatch:
+        return f"not delivered: {untrusted}"
+    return f"not delivered: {untrusted}, or, for a wrong name: {mismatch}"

@@ -1,0 +1,356 @@
+"""The shape of a policy file, as pydantic models: they validate it and give its JSON Schema.
+
+Only the shape: what single values may be, and which keys there are. What concerns several values at
+once is `relay.config.build`'s. The docstrings below are what editors show beside each key.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    create_model,
+)
+
+from relay.config import values
+from relay.core.addresses import Domain, DomainPattern
+from relay.core.codebook import CodeBook, CodeEntry
+from relay.core.codebook_data import CODE_BOOKS, SALESFORCE
+from relay.core.failure_kinds import FailureKind
+from relay.core.records import ReplyMode
+from relay.core.routing import ONE_TRY, Destination, RetrySchedule
+from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
+from relay.core.tls_policy import CommonName
+
+SALESFORCE_ATTEMPTS: Final = 9
+SALESFORCE_FIRST_DELAY: Final = timedelta(minutes=5)
+SALESFORCE_FACTOR: Final = 2.0
+SALESFORCE_EXPIRE_AFTER: Final = timedelta(hours=24)
+
+TEXT_FORM: Final = "<text>"
+MAPPING_FORM: Final = "<mapping>"
+"""The two forms of a value; as steps of an error's path they can't be mistaken for keys."""
+
+
+def _choice(options: dict[str, Any], what: str) -> Any:
+    def read(value: object) -> object:
+        return values.read_choice(value, options, what)
+
+    return PlainValidator(read)
+
+
+def _one_of(*names: object) -> WithJsonSchema:
+    return WithJsonSchema({"enum": list(names)})
+
+
+def _text(pattern: str | None = None, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **({"pattern": pattern} if pattern else {}), **more})
+
+
+def _spellings() -> list[str]:
+    found: dict[str, None] = {}
+    for setting in TlsSetting:
+        label = setting.label
+        found |= dict.fromkeys((label, label.replace(" ", ""), setting.value))
+    return list(found)
+
+
+def _salesforce_schedule() -> RetrySchedule:
+    delays = tuple(
+        SALESFORCE_FIRST_DELAY * SALESFORCE_FACTOR**step for step in range(SALESFORCE_ATTEMPTS - 1)
+    )
+    return RetrySchedule(delays=delays, expire_after=SALESFORCE_EXPIRE_AFTER)
+
+
+SALESFORCE_SCHEDULE: Final = _salesforce_schedule()
+"""Nine tries with gaps that double from five minutes, and 24 hours until a message expires."""
+
+Setting: TypeAlias = Annotated[
+    TlsSetting | None, PlainValidator(values.read_setting), _one_of(*_spellings())
+]
+Version: TypeAlias = Annotated[
+    TlsVersion | None,
+    PlainValidator(values.read_version),
+    _one_of(1.0, 1.1, 1.2, 1.3, "1.0", "1.1", "1.2", "1.3"),
+]
+Pattern: TypeAlias = Annotated[
+    DomainPattern,
+    PlainValidator(values.read_pattern),
+    _text(r"^\s*(\*|(\*\.)?[^\s*@,]+)\s*$", examples=["example.com", "*.example.com"]),
+]
+Name: TypeAlias = Annotated[
+    Domain, PlainValidator(values.read_domain), _text(r"^[^\s*@,]+$", examples=["mx.example.com"])
+]
+Duration: TypeAlias = Annotated[
+    timedelta,
+    PlainValidator(values.read_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?$"},
+            ],
+            "examples": ["25s", "5m", "24h"],
+        }
+    ),
+]
+OptionalDuration: TypeAlias = Duration | None
+ToWhere: TypeAlias = Annotated[
+    Destination,
+    PlainValidator(values.read_destination),
+    _text(
+        r"^(capture|lab/[a-z0-9-]+|((smtp|smtps)://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?)$",
+        examples=["lab/expired", "capture", "mx.example.com:25", "smtps://127.0.0.1:465"],
+    ),
+]
+Flag: TypeAlias = Annotated[
+    bool | None, PlainValidator(values.read_flag), WithJsonSchema({"type": "boolean"})
+]
+Names: TypeAlias = Annotated[
+    CommonName | None,
+    _choice({c.value: c for c in CommonName}, "a common_name choice"),
+    _one_of(*(c.value for c in CommonName)),
+]
+FileName: TypeAlias = Annotated[
+    str,
+    PlainValidator(lambda value: values.read_text(value, "a file name")),
+    _text(minLength=1),
+]
+CodeLine: TypeAlias = Annotated[
+    CodeEntry | None,
+    PlainValidator(values.read_code_line),
+    _text(r"^[45][0-9]{2} [45]\.[0-9]{1,3}\.[0-9]{1,3} .+$"),
+]
+Book: TypeAlias = Annotated[
+    CodeBook,
+    _choice(dict(CODE_BOOKS), "a code book"),
+    _one_of(*CODE_BOOKS),
+]
+
+
+def _form(value: object) -> str:
+    return MAPPING_FORM if isinstance(value, dict) else TEXT_FORM
+
+
+class Shape(BaseModel):
+    """What all parts of the file share: unknown keys are refused, docstrings describe the keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TlsChoices(Shape):
+    """Keys about TLS that the policy has as a whole and that a rule may change."""
+
+    tls: Setting = Field(default=None, title="TLS setting")
+    """The TLS setting, as on Salesforce's Setup page: Off never tries TLS; Preferred encrypts if it
+    can; Required never sends in clear text; the two Verify settings also judge the certificate.
+    Default: Preferred."""
+    minimum_tls: Version = Field(default=None, title="Lowest TLS version")
+    """The lowest TLS version that counts as TLS. Default: 1.2, as at Salesforce."""
+    trust: list[FileName] | None = Field(default=None, examples=[["lab"], ["system", "ca.pem"]])
+    """The authorities that the Verify settings trust: `lab` (the lab's own), `system` (this
+    machine's), or files in PEM, relative to the policy file. Default: [lab]."""
+    crl: list[FileName] | None = Field(default=None, title="Revocation lists")
+    """Certificate revocation lists in PEM, relative to the policy file. With one, the Verify
+    settings refuse revoked certificates. Default: none."""
+    names: list[Name] | None = Field(default=None, title="More reference names")
+    """Names that a certificate may bear besides the name of the host that is connected to."""
+    also_match_domain: Flag = Field(default=None, title="Also match the domain")
+    """Whether a certificate may bear the recipient's domain instead of the host's name, as
+    Salesforce's older wording has it. Default: false."""
+    common_name: Names = Field(default=None, title="Common name")
+    """Whether the subject's common name counts in a certificate without DNS names: `ignore`
+    (RFC 9525) or `fallback`. Default: ignore."""
+
+
+class RuleShape(TlsChoices):
+    """What holds for some domains; a key that is left out keeps what they have without the rule."""
+
+    match: Pattern = Field(title="Domains")
+    """A recipient domain: `example.com` is this domain alone, `*.example.com` its sub-domains of
+    any depth, `*` every domain. The most specific rule wins."""
+
+
+class RouteShape(Shape):
+    """Where mail for some domains goes."""
+
+    match: Pattern = Field(title="Domains")
+    """A recipient domain: `example.com`, `*.example.com` (sub-domains of any depth) or `*`."""
+    to: ToWhere = Field(title="Destination")
+    """`lab/NAME` (a receiver of the lab), `capture` (keeps everything), or a host: `host`,
+    `host:port`, `[IPv6]:port`, `smtp://host:port`, `smtps://host:port` (implicit TLS)."""
+
+
+class RelayShape(Shape):
+    """The host that carries everything."""
+
+    host: Annotated[str, PlainValidator(values.read_host_name), _text(r"^[^\s/@]+$")] = Field(
+        examples=["smtp.example.com"]
+    )
+    """The host's name or address. A Verify setting compares it with the certificate."""
+    port: Annotated[
+        int | None,
+        PlainValidator(values.read_port),
+        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535}),
+    ] = None
+    """The host's port. Default: 25, or 465 with implicit TLS."""
+    tls_mode: Annotated[
+        TlsMode | None,
+        _choice({mode.value: mode for mode in TlsMode}, "a way to start TLS"),
+        _one_of(*(mode.value for mode in TlsMode)),
+    ] = None
+    """`starttls`: TLS after the STARTTLS command. `implicit`: TLS at once. Default: starttls."""
+
+
+class RetryShape(Shape):
+    """When mail is tried again.
+
+    Without `attempts`, `first_delay`, `factor` and `delays`, what is left out is Salesforce's; with
+    one of them and no `expire_after`, the last try is the end.
+    """
+
+    attempts: Annotated[
+        int | None,
+        PlainValidator(values.read_attempts),
+        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100}),
+    ] = None
+    """How many tries there are, the first one included. Default: 9."""
+    first_delay: OptionalDuration = None
+    """The time between the first and the second try. Default: 5m."""
+    factor: Annotated[
+        float | None,
+        PlainValidator(values.read_factor),
+        WithJsonSchema({"type": "number", "minimum": 1, "maximum": 100}),
+    ] = None
+    """What each delay is multiplied by to give the next. Default: 2."""
+    delays: list[Duration] | None = Field(default=None, examples=[["1s", "5s", "30s"]])
+    """The times between the tries one by one, instead of attempts, first_delay and factor."""
+    expire_after: OptionalDuration = Field(default=None, examples=["24h"])
+    """How long after its acceptance a message is given up."""
+    time_scale: Annotated[
+        float | None,
+        PlainValidator(values.read_time_scale),
+        WithJsonSchema({"type": "number", "minimum": 0.001, "maximum": 1000000}),
+    ] = Field(default=None, examples=[1440])
+    """How many times faster than written the schedule is played; 1440 plays a day in a minute."""
+
+
+class SalesforceShape(Shape):
+    """Where Salesforce's own documents disagree: which one to follow."""
+
+    preferred_verify_on_bad_certificate: Annotated[
+        OnBadCertificate | None,
+        _choice(
+            {c.value: c for c in (OnBadCertificate.TERMINATE, OnBadCertificate.CLEAR)},
+            "what Preferred Verify may do",
+        ),
+        _one_of("terminate", "clear"),
+    ] = None
+    """What Preferred Verify does about a bad certificate: `terminate` the session, not delivered
+    (Object Reference), or deliver in `clear` text (Help). Default: terminate."""
+
+
+_CODE_LINES: dict[str, Any] = {
+    kind.name.lower(): (
+        CodeLine,
+        Field(default=None, alias=kind.value, description=f"The code and text for {kind.value}."),
+    )
+    for kind in FailureKind
+}
+
+
+class CodesBase(Shape):
+    """A code book with single entries replaced."""
+
+    book: Book = Field(default_factory=lambda: SALESFORCE, title="Code book")
+    """The book that the entries below change."""
+
+
+if TYPE_CHECKING:
+    # A model made at run time is no type to a type checker; it adds nothing but the optional lines.
+    CodesShape = CodesBase
+else:
+    CodesShape = create_model("CodesShape", __base__=CodesBase, **_CODE_LINES)
+
+Retry: TypeAlias = Annotated[
+    Annotated[
+        RetrySchedule,
+        _choice({"none": ONE_TRY, "salesforce": SALESFORCE_SCHEDULE}, "a retry schedule"),
+        _one_of("none", "salesforce"),
+        Tag(TEXT_FORM),
+    ]
+    | Annotated[RetryShape, Tag(MAPPING_FORM)],
+    Discriminator(_form),
+]
+Relay: TypeAlias = Annotated[
+    Annotated[ToWhere, Tag(TEXT_FORM)] | Annotated[RelayShape, Tag(MAPPING_FORM)],
+    Discriminator(_form),
+]
+Codes: TypeAlias = Annotated[
+    Annotated[Book, Tag(TEXT_FORM)] | Annotated[CodesShape, Tag(MAPPING_FORM)],
+    Discriminator(_form),
+]
+
+
+class PolicyShape(TlsChoices):
+    """A policy of Relaylab: everything about how mail is sent on."""
+
+    restrict_tls_to: list[Pattern] | None = Field(
+        default=None,
+        title="Restrict TLS to these domains",
+        examples=["*.subdomains.com, partner-x.com", ["*.subdomains.com", "partner-x.com"]],
+    )
+    """Salesforce's "Restrict TLS to these domains": `tls` holds for these alone, all others get
+    Preferred. A comma-separated text as in Setup, or a list; empty means all domains."""
+    rules: list[RuleShape] | None = None
+    """What holds for some domains, laid over `tls` and `restrict_tls_to`."""
+    routes: list[RouteShape] | None = None
+    """Where mail goes. Without a route, NAME.lab.test goes to the lab's receiver of that name,
+    and everything else to the capture receiver."""
+    relay: Relay | None = Field(default=None, title="Relay for everything")
+    """One host that carries everything, as with Salesforce's Email Relay; routes are not used."""
+    reply: Annotated[
+        ReplyMode | None,
+        _choice({mode.value: mode for mode in ReplyMode}, "a way to reply"),
+        _one_of(*(mode.value for mode in ReplyMode)),
+    ] = Field(default=None, title="When to reply")
+    """`inline`: the client gets the outcome of one try itself. `queued`: it gets 250 at once, and
+    failures become bounces. Default: inline."""
+    reply_within: OptionalDuration = Field(default=None, examples=["25s"])
+    """How long an inline reply may take. Default: 25s."""
+    connect_timeout: OptionalDuration = Field(default=None, examples=["5s"])
+    """How long to wait for a connection to a host. Default: 5s."""
+    command_timeout: OptionalDuration = Field(default=None, examples=["10s"])
+    """How long to wait for a host's reply to one command. Default: 10s."""
+    retry: Retry | None = None
+    """When mail is tried again: `none`, `salesforce` (9 tries, gaps doubling from 5m, 24h), or a
+    mapping. Default: salesforce when queued; an inline reply comes after one try."""
+    codes: Codes | None = None
+    """The code book: which codes and texts failures get, as a name, or as a mapping that also
+    replaces single entries."""
+    salesforce: SalesforceShape | None = None
+    """Where Salesforce's own documents disagree: which one to follow."""
+
+
+SHAPES: Final[dict[str, type[Shape]]] = {
+    "rules": RuleShape,
+    "routes": RouteShape,
+    "relay": RelayShape,
+    "retry": RetryShape,
+    "codes": CodesShape,
+    "salesforce": SalesforceShape,
+}
+"""The model of each key of the file that has keys of its own."""
+
+
+def keys_of(shape: type[Shape]) -> tuple[str, ...]:
+    """Return the keys of a model as the file spells them."""
+    return tuple(field.alias or name for name, field in shape.model_fields.items())

@@ -1,0 +1,259 @@
+"""Warns of what is allowed in a policy file but surprises people."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from relay.config.policy_file import LoadedPolicy
+from relay.config.problems import KeyPath, Problem, Severity, path_text, sorted_problems
+from relay.core.addresses import EVERY_DOMAIN, DomainPattern
+from relay.core.places import Place
+from relay.core.records import ReplyMode
+from relay.core.routing import Destination, ToHost
+from relay.core.settings import OnNoTls, TlsMode, TlsSetting, TlsVersion
+from relay.core.tls_policy import PolicyTable, RuleOrigin, TlsPolicy, TlsRule, TrustAnchors
+
+_OLD_VERSIONS = frozenset({TlsVersion.TLS1_0, TlsVersion.TLS1_1})
+
+
+def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
+    """Return the warnings of a policy that loads, in the file's order."""
+    return sorted_problems(
+        [
+            *_settings(loaded),
+            *_rules_without_effect(loaded),
+            *_restrictions_without_effect(loaded),
+            *_routes_without_effect(loaded),
+            *_destinations(loaded),
+            *_old_versions(loaded),
+            *_retry_under_inline(loaded),
+        ]
+    )
+
+
+def _warning(place: Place, path: KeyPath, message: str, hint: str) -> Problem:
+    return Problem(
+        place=place, path=path_text(path), message=message, hint=hint, severity=Severity.WARNING
+    )
+
+
+def _at(loaded: LoadedPolicy, path: KeyPath, message: str, hint: str) -> Problem:
+    return _warning(loaded.tree.place(path), path, message, hint)
+
+
+def _settings(loaded: LoadedPolicy) -> Iterator[Problem]:
+    """Say of each setting as written what it lets through."""
+    shape, tls = loaded.shape, loaded.tls
+    used = _default_is_used(loaded)
+    if used and shape.tls is not None:
+        yield from _setting(loaded, ("tls",), shape.tls)
+    if used and _trusts_nobody(tls.default):
+        yield _at(loaded, ("trust",), *_NOBODY)
+    for index, rule in enumerate(shape.rules or []):
+        if rule.tls is not None:
+            yield from _setting(loaded, ("rules", index, "tls"), rule.tls)
+        entry = loaded.policy.tls.rules[rule.match]
+        if rule.trust is not None and _trusts_nobody(entry.policy):
+            yield _at(loaded, ("rules", index, "trust"), *_NOBODY)
+
+
+_NOBODY = (
+    "no authority is trusted, so that every certificate is refused",
+    "name at least one of lab, system or a file",
+)
+
+
+def _trusts_nobody(policy: TlsPolicy) -> bool:
+    trust = policy.trust
+    return policy.verifies and trust == TrustAnchors(
+        lab=False, system=False, crl_files=trust.crl_files
+    )
+
+
+def _setting(loaded: LoadedPolicy, path: KeyPath, setting: TlsSetting) -> Iterator[Problem]:
+    match setting:
+        case TlsSetting.REQUIRED:
+            yield _at(
+                loaded,
+                path,
+                "Required encrypts but does not verify: an expired, self-signed or wrong "
+                "certificate is accepted",
+                "Required Verify refuses them",
+            )
+        case TlsSetting.PREFERRED_VERIFY:
+            yield _at(
+                loaded,
+                path,
+                "Preferred Verify goes on in clear text when the host has no TLS or the handshake "
+                "fails, as anyone on the way can make it do",
+                "Required Verify never does",
+            )
+        case TlsSetting.OFF | TlsSetting.PREFERRED | TlsSetting.REQUIRED_VERIFY:
+            pass
+
+
+def _default_is_used(loaded: LoadedPolicy) -> bool:
+    origins = {entry.origin for entry in loaded.policy.tls.rules.values()}
+    return bool(origins & {RuleOrigin.DEFAULT, RuleOrigin.RESTRICTION})
+
+
+def _rules_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
+    """Find rules that say what would hold without them, and a default that never holds."""
+    table = loaded.policy.tls
+    restricted = {entry.pattern for entry in loaded.tls.restrictions}
+    for index, rule in enumerate(loaded.shape.rules or []):
+        path: KeyPath = ("rules", index, "match")
+        entry = table.rules[rule.match]
+        if rule.match == EVERY_DOMAIN and rule.tls is not None:
+            held = "the restriction to listed domains" if restricted else "the policy's own tls"
+            yield _at(
+                loaded,
+                path,
+                f"this rule is for every domain, so that {held} does not decide for others",
+                "set the policy's own tls instead",
+            )
+        elif rule.match != EVERY_DOMAIN and entry.policy == _inherited(loaded, entry):
+            yield _at(
+                loaded,
+                path,
+                f"the rule changes nothing: without it, {rule.match} has the same",
+                "remove the rule, or give it what it is meant to change",
+            )
+
+
+def _inherited(loaded: LoadedPolicy, entry: TlsRule) -> TlsPolicy:
+    """Return what would hold for the entry's domains without it."""
+    if any(restriction.pattern == entry.pattern for restriction in loaded.tls.restrictions):
+        return loaded.tls.default
+    others = {p: rule for p, rule in loaded.policy.tls.rules.items() if p != entry.pattern}
+    return PolicyTable(rules=others).most_specific_covering(entry.pattern).policy
+
+
+def _restrictions_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
+    listed = loaded.tls.restrictions
+    for index, entry in enumerate(listed):
+        wider = next(
+            (o for o in listed if o.pattern != entry.pattern and o.pattern.covers(entry.pattern)),
+            None,
+        )
+        if wider is not None:
+            yield _warning(
+                entry.place,
+                ("restrict_tls_to", index),
+                f"{entry.pattern} is among {wider.pattern} already",
+                "remove one of both",
+            )
+
+
+def _routes_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
+    routing = loaded.policy.routing
+    if routing.relay is not None and routing.routes:
+        yield _warning(
+            loaded.tree.key_place(("routes",)),
+            ("routes",),
+            "the routes are not used: one relay carries everything",
+            "remove the routes, or the relay",
+        )
+        return
+    for index, route in enumerate(loaded.shape.routes or []):
+        covering = [
+            other
+            for other in routing.routes.values()
+            if other.pattern != route.match and other.pattern.covers(route.match)
+        ]
+        wider = max(covering, key=lambda other: other.pattern.specificity, default=None)
+        if wider is not None and wider.to == route.to:
+            yield _at(
+                loaded,
+                ("routes", index, "match"),
+                f"the route changes nothing: {wider.pattern} goes to {wider.to} already",
+                "remove the route",
+            )
+
+
+def _destinations(loaded: LoadedPolicy) -> Iterator[Problem]:
+    """Look at each host together with the policies of the domains whose mail goes there."""
+    routing = loaded.policy.routing
+    if routing.relay is not None:
+        everything = tuple(rule.policy for rule in loaded.policy.tls.rules.values())
+        yield from _destination(routing.relay.place, ("relay",), routing.relay.to, everything)
+        return
+    for index, route in enumerate(loaded.shape.routes or []):
+        path: KeyPath = ("routes", index, "to")
+        policies = _policies_within(loaded.policy.tls, route.match)
+        yield from _destination(loaded.tree.place(path), path, route.to, policies)
+
+
+def _policies_within(table: PolicyTable, pattern: DomainPattern) -> tuple[TlsPolicy, ...]:
+    """Return the policies that can hold for a domain that `pattern` stands for."""
+    narrower = (rule.policy for rule in table.rules.values() if pattern.covers(rule.pattern))
+    return (table.most_specific_covering(pattern).policy, *narrower)
+
+
+def _destination(
+    place: Place, path: KeyPath, to: Destination, policies: tuple[TlsPolicy, ...]
+) -> Iterator[Problem]:
+    if not isinstance(to, ToHost):
+        return
+    wants_name = (p for p in policies if p.verifies and not p.names.extra)
+    verifying = next((p for p in wants_name if not p.names.recipient_domain), None)
+    if verifying is not None and _is_address(to.host):
+        yield _warning(
+            place,
+            path,
+            f"{verifying.setting.label} compares the certificate with {to.host}, an IP address, "
+            "which few certificates bear",
+            "give the host's name, or the certificate's names under `names`",
+        )
+    if to.mode is TlsMode.IMPLICIT:
+        if any(p.setting is TlsSetting.OFF for p in policies):
+            yield _warning(
+                place,
+                path,
+                f"{to} is encrypted even under Off: with implicit TLS there is no clear text",
+                "use smtp:// for a session in clear text",
+            )
+        elif any(p.on_no_tls is OnNoTls.CLEAR for p in policies):
+            yield _warning(
+                place,
+                path,
+                f"{to} has no clear text to fall back to: without TLS nothing is delivered",
+                "use smtp:// where clear text is to be the second choice",
+            )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _old_versions(loaded: LoadedPolicy) -> Iterator[Problem]:
+    written: list[tuple[KeyPath, TlsVersion | None]] = [
+        (("minimum_tls",), loaded.shape.minimum_tls)
+    ]
+    for index, rule in enumerate(loaded.shape.rules or []):
+        written.append((("rules", index, "minimum_tls"), rule.minimum_tls))
+    for path, version in written:
+        if version in _OLD_VERSIONS:
+            yield _at(
+                loaded,
+                path,
+                f"TLS {version.value} is deprecated (RFC 8996); Salesforce wants 1.2 or later",
+                "leave it out for 1.2",
+            )
+
+
+def _retry_under_inline(loaded: LoadedPolicy) -> Iterator[Problem]:
+    inline = loaded.policy.delivery.reply is ReplyMode.INLINE
+    written = loaded.shape.retry
+    if inline and written is not None and getattr(written, "delays", True) != ():
+        yield _warning(
+            loaded.tree.key_place(("retry",)),
+            ("retry",),
+            "the retry schedule is not used: an inline reply comes after one try",
+            "add 'reply: queued', or remove the schedule",
+        )

@@ -1,0 +1,97 @@
+"""Loads a policy file: all of it, or the complete list of its problems."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.config.delivery_parts import read_codes, read_delivery, read_routing
+from relay.config.file_shape import PolicyShape
+from relay.config.problems import PolicyFileError
+from relay.config.tls_parts import TlsParts, read_tls
+from relay.config.validate import Report, validate
+from relay.config.yaml_source import decode_yaml, read_yaml
+from relay.config.yaml_tree import SourceTree
+from relay.core.delivery import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPolicy:
+    """A policy and what its file said: for those who talk about the file itself.
+
+    `tls` holds the parts that the policy's table was expanded from.
+    """
+
+    policy: Policy
+    tls: TlsParts
+    shape: PolicyShape
+    tree: SourceTree
+
+
+def load_policy(path: Path, *, known_scenarios: Set[str] | None = None) -> Policy:
+    """Load a policy file.
+
+    `known_scenarios` are the names that `lab/NAME` may have; without them they go unchecked. Raises
+    PolicyFileError with all problems, OSError where the file can't be read.
+    """
+    return load_policy_file(path, known_scenarios=known_scenarios).policy
+
+
+def load_policy_text(
+    text: str, *, name: str, base: Path | None = None, known_scenarios: Set[str] | None = None
+) -> Policy:
+    """Load a policy from its text; `name` stands for the file in places and records.
+
+    File names in it are relative to `base`, by default the working directory. Raises
+    PolicyFileError with all problems.
+    """
+    return parse_policy(
+        text, name=name, base=base or Path(), known_scenarios=known_scenarios
+    ).policy
+
+
+def load_policy_file(path: Path, *, known_scenarios: Set[str] | None = None) -> LoadedPolicy:
+    """Load a policy file and keep what it was made of; raises as `load_policy` does."""
+    data = path.read_bytes()
+    return parse_policy(
+        decode_yaml(data, name=str(path)),
+        name=str(path),
+        base=path.parent,
+        known_scenarios=known_scenarios,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def parse_policy(
+    text: str,
+    *,
+    name: str,
+    base: Path,
+    known_scenarios: Set[str] | None = None,
+    sha256: str | None = None,
+) -> LoadedPolicy:
+    """Make a policy of a text and keep what it was made of.
+
+    `sha256` is the digest of the file's octets, by default of the text in UTF-8. Raises
+    PolicyFileError with all problems.
+    """
+    tree = read_yaml(text, name=name)
+    report = Report(tree)
+    shape, tree = validate(tree, report)
+    tls = read_tls(shape, tree, report, base=base)
+    routing = read_routing(shape, tree, report, known_scenarios=known_scenarios)
+    delivery = read_delivery(shape, tree, report)
+    codes = read_codes(shape)
+    if report.problems:
+        raise PolicyFileError(report.problems)
+    policy = Policy(
+        source=name,
+        sha256=sha256 or hashlib.sha256(text.encode()).hexdigest(),
+        tls=tls.table(),
+        routing=routing,
+        delivery=delivery,
+        codes=codes,
+    )
+    return LoadedPolicy(policy=policy, tls=tls, shape=shape, tree=tree)

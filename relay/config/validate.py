@@ -1,0 +1,106 @@
+"""Validates a file's tree against the shape, and goes on with what is left after each problem."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from relay.config.file_shape import SHAPES, PolicyShape, keys_of
+from relay.config.problems import KeyPath, Problem, did_you_mean, nearest, path_text
+from relay.config.values import describe
+from relay.config.yaml_tree import SourceTree
+
+MAY_BE_EMPTY: Final = frozenset({"restrict_tls_to", "rules", "routes", "crl", "names"})
+"""Keys that mean the same without a value as with an empty list."""
+
+
+class Report:
+    """Collects the problems of one file."""
+
+    def __init__(self, tree: SourceTree) -> None:
+        self.problems: list[Problem] = list(tree.problems)
+
+    def at_value(
+        self, tree: SourceTree, path: KeyPath, message: str, *, hint: str | None = None
+    ) -> None:
+        """Add a problem of the value at `path`."""
+        place, text = tree.place(path), path_text(tree.written(path))
+        self.problems.append(Problem(place=place, path=text, message=message, hint=hint))
+
+    def at_key(
+        self, tree: SourceTree, path: KeyPath, message: str, *, hint: str | None = None
+    ) -> None:
+        """Add a problem of the key at `path`."""
+        place, text = tree.key_place(path), path_text(tree.written(path))
+        self.problems.append(Problem(place=place, path=text, message=message, hint=hint))
+
+
+def validate(tree: SourceTree, report: Report) -> tuple[PolicyShape, SourceTree]:
+    """Return the file's shape and the tree without the values that were refused.
+
+    Every refused value is reported. What follows from a refusal alone (a rule that has lost its
+    `match`, or has it misspelt) is not reported again.
+    """
+    tree = _without_empty(tree.with_commas_split(("restrict_tls_to",)), report)
+    first = True
+    while True:
+        try:
+            return PolicyShape.model_validate(tree.data), tree
+        except ValidationError as error:
+            details = [(_path(d["loc"]), d) for d in error.errors(include_url=False)]
+            meant = {_meant(path) for path, d in details if d["type"] == "extra_forbidden"}
+            refused: list[KeyPath] = []
+            for path, detail in details:
+                missing = detail["type"] == "missing"
+                known = not first or path in meant or tree.written(path) in tree.removed
+                if not (missing and known):
+                    _explain(detail, path, tree, report)
+                refused.append(path[:-1] if missing else path)
+            tree, first = tree.without(*refused), False
+
+
+def _without_empty(tree: SourceTree, report: Report) -> SourceTree:
+    empty = tree.empty_paths()
+    for path in empty:
+        if path[-1] not in MAY_BE_EMPTY:
+            report.at_key(
+                tree, path, "there is no value", hint="give it one, or remove the key with it"
+            )
+    return tree.without(*empty)
+
+
+def _path(location: tuple[int | str, ...]) -> KeyPath:
+    return tuple(s for s in location if isinstance(s, int) or not s.startswith("<"))
+
+
+def _keys_beside(path: KeyPath) -> tuple[str, ...]:
+    return keys_of(SHAPES[str(path[0])] if len(path) > 1 else PolicyShape)
+
+
+def _meant(path: KeyPath) -> KeyPath:
+    """Return the path with its unknown key replaced by the one that was probably meant."""
+    return (*path[:-1], nearest(str(path[-1]), _keys_beside(path)) or path[-1])
+
+
+def _explain(detail: Any, path: KeyPath, tree: SourceTree, report: Report) -> None:
+    found = describe(detail["input"])
+    match detail["type"]:
+        case "extra_forbidden":
+            allowed = _keys_beside(path)
+            hint = did_you_mean(str(path[-1]), allowed)
+            message = f"the key is not known; allowed: {', '.join(allowed)}"
+            report.at_key(tree, path, message, hint=hint)
+        case "missing":
+            report.at_value(tree, path[:-1], f"the key {str(path[-1])!r} is missing")
+        case "value_error":
+            error = detail["ctx"]["error"]
+            report.at_value(tree, path, str(error), hint=getattr(error, "hint", None))
+        case "list_type":
+            hint = f"write [{detail['input']}]" if isinstance(detail["input"], str) else None
+            report.at_value(tree, path, f"{found} is not a list", hint=hint)
+        case "model_type" | "model_attributes_type":
+            hint = None if path else "a policy begins like this: 'tls: Required'"
+            report.at_value(tree, path, f"{found} is not a mapping of keys to values", hint=hint)
+        case _:
+            report.at_value(tree, path, detail["msg"])

@@ -1,0 +1,268 @@
+"""The values that a policy file can have, read from what YAML gives: one function for each kind.
+
+Each takes a value as YAML has it and returns one of the core's, or raises `FileValueError` (or the
+core's own ValueError) with a sentence that says what is wrong and what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from relay.config.problems import did_you_mean
+from relay.core.addresses import Domain, DomainPattern, parse_domain
+from relay.core.codebook import CodeEntry
+from relay.core.routing import Destination, ToCapture, ToHost, ToScenario
+from relay.core.settings import TlsMode, TlsSetting, TlsVersion
+
+T = TypeVar("T")
+
+DEFAULT_PORTS: Final[Mapping[TlsMode, int]] = {TlsMode.STARTTLS: 25, TlsMode.IMPLICIT: 465}
+"""The port of a host that is written without one: SMTP, and submission over TLS (RFC 8314)."""
+LONGEST: Final = timedelta(days=365)
+"""The longest duration that a policy may have."""
+MAX_REPLY_LINE: Final = 510
+"""Octets of a reply line without its line end (RFC 5321 section 4.5.3.1.5)."""
+
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?")
+_UNITS: Final = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+_SCHEMES: Final = {"smtp": TlsMode.STARTTLS, "smtps": TlsMode.IMPLICIT}
+_SCENARIO: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_HOST_FORMS: Final = (
+    "allowed: lab/SCENARIO, capture, host, host:port, [IPv6]:port, smtp://host:port, "
+    "smtps://host:port"
+)
+
+
+class FileValueError(ValueError):
+    """A value that can't stand; `hint` says what was probably meant."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def describe(value: object) -> str:
+    """Return a value as a message names it."""
+    match value:
+        case None:
+            return "an empty value"
+        case bool():
+            return str(value).lower()
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+        case _:
+            return repr(value)
+
+
+def read_text(value: object, what: str) -> str:
+    """Return `value` if it is a text, else say that it is not `what`."""
+    if not isinstance(value, str):
+        raise FileValueError(f"{describe(value)} is not {what}")
+    return value
+
+
+def read_choice(value: object, options: Mapping[str, T], what: str) -> T:
+    """Return the option that `value` names; capitals do not matter."""
+    if isinstance(value, str) and value.strip().lower() in options:
+        return options[value.strip().lower()]
+    raise FileValueError(
+        f"{describe(value)} is not {what}; allowed: {', '.join(options)}",
+        hint=did_you_mean(value, options) if isinstance(value, str) else None,
+    )
+
+
+def read_setting(value: object) -> TlsSetting:
+    """Read a TLS setting in the spelling of Salesforce's Setup page, its API, or in kebab case."""
+    if isinstance(value, str):
+        try:
+            return TlsSetting.parse(value)
+        except ValueError as error:
+            labels = [setting.label for setting in TlsSetting]
+            raise FileValueError(str(error), hint=did_you_mean(value, labels)) from None
+    allowed = ", ".join(setting.label for setting in TlsSetting)
+    raise FileValueError(
+        f"{describe(value)} is not a TLS setting; allowed: {allowed}",
+        hint="did you mean 'Off'?" if value is False else None,
+    )
+
+
+def read_version(value: object) -> TlsVersion:
+    """Read a TLS version: 1.2 as a number or a text, or OpenSSL's 'TLSv1.2'."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = f"{value:.1f}" if round(value, 1) == value else repr(value)
+    if isinstance(value, str):
+        wanted = value.strip().lower().removeprefix("tls").strip().removeprefix("v")
+        for version in TlsVersion:
+            if version.value == wanted:
+                return version
+    allowed = ", ".join(version.value for version in TlsVersion)
+    raise FileValueError(f"{describe(value)} is not a TLS version; allowed: {allowed}")
+
+
+def read_pattern(value: object) -> DomainPattern:
+    """Read a domain pattern: `example.com`, `*.example.com` or `*`."""
+    return DomainPattern.parse(read_text(value, "a domain or a pattern such as '*.example.com'"))
+
+
+def read_domain(value: object) -> Domain:
+    """Read a domain name."""
+    return parse_domain(read_text(value, "a domain name"))
+
+
+def read_flag(value: object) -> bool:
+    """Read true or false; YAML 1.1's yes, no, on and off are texts here."""
+    if isinstance(value, bool):
+        return value
+    hints = {"yes": True, "on": True, "no": False, "off": False, "true": True, "false": False}
+    meant = hints.get(value.strip().lower()) if isinstance(value, str) else None
+    raise FileValueError(
+        f"{describe(value)} is neither true nor false",
+        hint=None if meant is None else f"write {str(meant).lower()} without quotes",
+    )
+
+
+def read_port(value: object) -> int:
+    """Read a TCP port."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+        return value
+    raise FileValueError(f"{describe(value)} is not a port; allowed: 1 to 65535")
+
+
+def read_attempts(value: object) -> int:
+    """Read how many tries a message gets."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 100:
+        return value
+    raise FileValueError(f"{describe(value)} is not a number of attempts; allowed: 1 to 100")
+
+
+def read_factor(value: object) -> float:
+    """Read what each delay is multiplied by to give the next one."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 100:
+        return float(value)
+    raise FileValueError(f"{describe(value)} is not a factor; allowed: 1 to 100")
+
+
+def read_time_scale(value: object) -> float:
+    """Read by how many times faster than real time a retry schedule is played."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1e-3 <= value <= 1e6:
+        return float(value)
+    raise FileValueError(
+        f"{describe(value)} is not a time scale; allowed: 0.001 to 1000000, "
+        "such as 1440 for a day within a minute"
+    )
+
+
+def read_duration(value: object) -> timedelta:
+    """Read a duration such as '25s', '5m' or '24h', or a number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        unit, number = "s", float(value)
+    elif isinstance(value, str) and (found := _DURATION.fullmatch(value.strip().lower())):
+        unit, number = found[2] or "s", float(found[1])
+    else:
+        raise FileValueError(
+            f"{describe(value)} is not a duration; allowed: a number of seconds, or a number with "
+            "ms, s, m, h or d, such as 25s or 24h"
+        )
+    if not math.isfinite(number) or number * _UNITS[unit].total_seconds() > LONGEST.total_seconds():
+        raise FileValueError(f"{describe(value)} is too long; allowed: up to {LONGEST.days}d")
+    duration = number * _UNITS[unit]
+    if duration <= timedelta(0):
+        raise FileValueError(f"{describe(value)} is too short; a duration is more than 0")
+    return duration
+
+
+def read_host(text: str) -> str:
+    """Read a host's name or numeric address, IPv6 without brackets."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if text.rpartition(".")[2].isdigit():
+        raise FileValueError(f"{text!r} is not an IPv4 address")
+    try:
+        return parse_domain(text)
+    except ValueError:
+        raise FileValueError(f"{text!r} is not a host; {_HOST_FORMS}") from None
+
+
+def read_host_name(value: object) -> str:
+    """Read the `host` of a relay that is written as a mapping: no port, no scheme."""
+    text = read_text(value, "a host name or address").strip()
+    if text.startswith("lab/") or text == "capture":
+        raise FileValueError(f"{text!r} is not a host", hint=f"write 'relay: {text}' instead")
+    return read_host(text.removeprefix("[").removesuffix("]"))
+
+
+def read_destination(value: object) -> Destination:
+    """Read where mail goes: a lab scenario, the capture receiver, or a host with port and scheme.
+
+    Default ports are those of `DEFAULT_PORTS`. The grammar is RFC 3986's authority without a
+    user.
+    """
+    text = read_text(value, f"a destination; {_HOST_FORMS}").strip()
+    if text.lower() == "capture":
+        return ToCapture()
+    if text.startswith("lab/"):
+        name = text.removeprefix("lab/")
+        if not _SCENARIO.fullmatch(name):
+            raise FileValueError(f"{text!r} does not name a scenario, as lab/expired does")
+        return ToScenario(scenario=name)
+    scheme, separator, authority = text.partition("://")
+    if not separator:
+        scheme, authority = "smtp", text
+    mode = _SCHEMES.get(scheme.lower())
+    if mode is None:
+        raise FileValueError(
+            f"{scheme!r} is not a scheme; allowed: {', '.join(_SCHEMES)}",
+            hint=did_you_mean(scheme, _SCHEMES),
+        )
+    if any(c in authority for c in "/@?#") or any(c.isspace() for c in authority):
+        raise FileValueError(f"{text!r} is not a destination; {_HOST_FORMS}")
+    host, port = _split_port(authority)
+    return ToHost(host=host, port=DEFAULT_PORTS[mode] if port is None else port, mode=mode)
+
+
+def _split_port(authority: str) -> tuple[str, int | None]:
+    if authority.startswith("["):
+        host, closed, rest = authority[1:].partition("]")
+        try:
+            address = str(ipaddress.IPv6Address(host))
+        except ValueError:
+            raise FileValueError(f"{host!r} is not an IPv6 address") from None
+        if not closed or (rest and not rest.startswith(":")):
+            raise FileValueError(f"{authority!r} is not a host; {_HOST_FORMS}")
+        return address, _port_text(rest[1:]) if rest else None
+    if authority.count(":") > 1:
+        raise FileValueError(
+            f"{authority!r} is not a host", hint="put an IPv6 address in brackets, as in [::1]:25"
+        )
+    host, colon, port = authority.partition(":")
+    return read_host(host), _port_text(port) if colon else None
+
+
+def _port_text(text: str) -> int:
+    return read_port(int(text) if text.isascii() and text.isdigit() and len(text) < 6 else text)
+
+
+def read_code_line(value: object) -> CodeEntry:
+    """Read a code book's entry such as '451 4.7.4 TLS is required'; a failure's class is 4 or 5."""
+    text = read_text(value, "a code with its text, such as '451 4.7.5 TLS negotiation failed'")
+    entry = CodeEntry.parse(text)
+    if entry.status.code < 400:
+        raise FileValueError(f"{str(entry.status)!r} is no failure; allowed: codes 4xx and 5xx")
+    if len(str(entry)) > MAX_REPLY_LINE:
+        raise FileValueError(f"the line is longer than {MAX_REPLY_LINE} octets")
+    return entry
