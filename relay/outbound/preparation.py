@@ -1,0 +1,132 @@
+"""Whether and how a message fits what a host offers: all that is decided before MAIL is said.
+
+Pure: the envelope, the content and the host's EHLO keywords go in, and the octets to send come out.
+Nothing is ever converted: what a host can't take as it is, it doesn't get (RFC 6152 section 3, RFC
+6531 section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from relay.core.addresses import parse_address
+from relay.core.outcomes import LocalProblem, LocalRefusal, Stage
+from relay.core.records import Envelope
+
+END_OF_DATA = b".\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What goes over the wire; `refused` are the recipients that this host can't be asked about.
+
+    `reverse_path` and the values of `forward_paths` are the arguments of MAIL and RCPT, `options`
+    the parameters of MAIL. `stuffed` is the content with its dots doubled and the end of data;
+    `size` counts the octets of the content itself.
+    """
+
+    reverse_path: bytes
+    options: tuple[bytes, ...]
+    forward_paths: Mapping[str, bytes]
+    refused: Mapping[str, LocalRefusal]
+    stuffed: bytes
+    size: int
+
+
+def prepare(
+    envelope: Envelope, recipients: Sequence[str], content: bytes, extensions: Mapping[str, str]
+) -> Prepared | LocalRefusal:
+    """Fit a message to a host with these `extensions` (keywords in lower case, parameters).
+
+    A LocalRefusal concerns all recipients.
+    """
+    if not _has_proper_lines(content):
+        return _refusal(LocalProblem.NOT_SENDABLE, "a line does not end in CRLF (RFC 5321, 2.3.8)")
+    limit = _size_limit(extensions)
+    if limit and len(content) > limit:
+        return _refusal(
+            LocalProblem.TOO_BIG_FOR_HOST,
+            f"the message has {len(content)} octets, the host takes {limit}",
+        )
+    eight_bit = not content.isascii()
+    if eight_bit and "8bitmime" not in extensions:
+        return _refusal(
+            LocalProblem.NEEDS_8BITMIME,
+            "the message has 8-bit octets, the host does not offer 8BITMIME",
+        )
+    offers_utf8 = "smtputf8" in extensions
+    if envelope.smtputf8 and not offers_utf8 and not _head(content).isascii():
+        return _refusal(
+            LocalProblem.NEEDS_SMTPUTF8,
+            "the message's header has UTF-8, the host does not offer SMTPUTF8",
+        )
+    reverse_path = _path(envelope.reverse_path, offers_utf8=offers_utf8)
+    if isinstance(reverse_path, LocalRefusal):
+        return reverse_path
+    paths = {recipient: _path(recipient, offers_utf8=offers_utf8) for recipient in recipients}
+
+    options = []
+    if "size" in extensions:
+        options.append(b"SIZE=%d" % len(content))
+    if eight_bit:
+        options.append(b"BODY=8BITMIME")
+    addresses = (envelope.reverse_path, *recipients)
+    if offers_utf8 and (envelope.smtputf8 or not all(a.isascii() for a in addresses)):
+        options.append(b"SMTPUTF8")
+    return Prepared(
+        reverse_path=b"FROM:" + reverse_path,
+        options=tuple(options),
+        forward_paths={r: b"TO:" + path for r, path in paths.items() if isinstance(path, bytes)},
+        refused={r: path for r, path in paths.items() if isinstance(path, LocalRefusal)},
+        stuffed=dot_stuffed(content),
+        size=len(content),
+    )
+
+
+def dot_stuffed(content: bytes) -> bytes:
+    """Double the dot that begins a line, and add the end of data (RFC 5321 section 4.5.2).
+
+    `content` is empty or ends in CRLF.
+    """
+    first = b"." if content.startswith(b".") else b""
+    return first + content.replace(b"\r\n.", b"\r\n..") + END_OF_DATA
+
+
+def _has_proper_lines(content: bytes) -> bool:
+    """Whether each line ends in CRLF; a bare CR or LF could end the data too early elsewhere."""
+    lines = content.count(b"\r\n")
+    complete = not content or content.endswith(b"\r\n")
+    return complete and content.count(b"\r") == lines and content.count(b"\n") == lines
+
+
+def _head(content: bytes) -> bytes:
+    return content.partition(b"\r\n\r\n")[0]
+
+
+def _size_limit(extensions: Mapping[str, str]) -> int:
+    """Return the host's fixed maximum in octets, 0 for none (RFC 1870 section 4)."""
+    value = extensions.get("size", "").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
+
+
+def _path(address: str, *, offers_utf8: bool) -> bytes | LocalRefusal:
+    """Return an address in angle brackets, as written where the host allows it."""
+    if not address:
+        return b"<>"
+    try:
+        parsed = parse_address(address)
+        as_written = b"<" + address.encode() + b">"
+    except ValueError as error:
+        return _refusal(LocalProblem.NOT_SENDABLE, f"{address!a}: {error}")
+    if address.isascii() or offers_utf8:
+        return as_written
+    if parsed.needs_smtputf8:
+        return _refusal(
+            LocalProblem.NEEDS_SMTPUTF8, f"{address} needs SMTPUTF8, which the host does not offer"
+        )
+    return b"<" + str(parsed).encode() + b">"
+
+
+def _refusal(problem: LocalProblem, detail: str) -> LocalRefusal:
+    return LocalRefusal(problem=problem, detail=detail, stage=Stage.AFTER_EHLO)
