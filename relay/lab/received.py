@@ -14,9 +14,11 @@ from typing import Final
 from relay.core.transcripts import Line, TranscriptLog
 
 MAX_SESSIONS: Final = 1000
-"""Sessions kept of each receiver; the oldest go first."""
+"""Sessions kept of each receiver; the oldest that have ended go first."""
 MAX_CONTENT: Final = 64 * 1024 * 1024
-"""Octets of message content kept of each receiver."""
+"""Octets of messages kept of each receiver; the oldest messages go first."""
+_MESSAGE_OVERHEAD: Final = 1024
+_RECIPIENT_OVERHEAD: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,12 @@ class ReceivedMessage:
     encrypted: bool
     at: datetime
 
+    @property
+    def weight(self) -> int:
+        """Octets that keeping this message costs, roughly."""
+        addresses = sum(len(recipient) + _RECIPIENT_OVERHEAD for recipient in self.recipients)
+        return len(self.content) + addresses + _MESSAGE_OVERHEAD
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedSession:
@@ -41,7 +49,8 @@ class ReceivedSession:
     `commands` are the verbs of all commands, in order. `octets_received` counts everything that
     came over the socket, `data_octets` what came behind DATA. `plaintext_discarded` counts octets
     that came in clear behind STARTTLS, ahead of the handshake. `handshake_error` is OpenSSL's
-    reason where the handshake failed.
+    reason where the handshake failed. `messages_forgotten` counts messages that were taken and
+    are not kept any more.
     """
 
     id: str
@@ -59,6 +68,7 @@ class ReceivedSession:
     data_octets: int
     plaintext_discarded: int
     messages: tuple[ReceivedMessage, ...]
+    messages_forgotten: int
 
 
 @dataclass(slots=True)
@@ -87,7 +97,8 @@ class SessionRecord:
         self.handshake_error: str | None = None
         self.commands: list[str] = []
         self.octets = Octets()
-        self.messages: list[ReceivedMessage] = []
+        self.messages: deque[ReceivedMessage] = deque()
+        self.messages_forgotten = 0
 
     def snapshot(self) -> ReceivedSession:
         """Return the session as it stands."""
@@ -107,42 +118,51 @@ class SessionRecord:
             data_octets=self.octets.data,
             plaintext_discarded=self.octets.discarded,
             messages=tuple(self.messages),
+            messages_forgotten=self.messages_forgotten,
         )
 
 
 class SessionStore:
     """The latest sessions of one receiver, within `MAX_SESSIONS` and `MAX_CONTENT`.
 
-    The newest session is kept whatever its size.
+    An open session is never forgotten, nor is the newest message.
     """
 
     def __init__(self, *, max_sessions: int = MAX_SESSIONS, max_content: int = MAX_CONTENT) -> None:
         self._max_sessions = max_sessions
         self._max_content = max_content
-        self._records: deque[SessionRecord] = deque()
+        self._records: list[SessionRecord] = []
+        self._content = 0
 
     def add(self, record: SessionRecord) -> None:
         """Keep a session from its beginning."""
         self._records.append(record)
-        self.trim()
+        if len(self._records) > self._max_sessions:
+            for old in self._records:
+                if old.ended_at is not None:
+                    self._content -= sum(message.weight for message in old.messages)
+                    self._records.remove(old)
+                    break
 
-    def trim(self) -> None:
-        """Forget the oldest sessions that are over the limits."""
-        content = sum(len(m.content) for record in self._records for m in record.messages)
-        while len(self._records) > 1 and (
-            len(self._records) > self._max_sessions or content > self._max_content
-        ):
-            content -= sum(len(m.content) for m in self._records.popleft().messages)
+    def keep(self, record: SessionRecord, message: ReceivedMessage) -> None:
+        """Keep a message of a session that is kept."""
+        record.messages.append(message)
+        self._content += message.weight
+        for old in self._records:
+            while self._content > self._max_content and old.messages:
+                if old.messages[0] is message:
+                    return
+                self._content -= old.messages.popleft().weight
+                old.messages_forgotten += 1
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._records.clear()
+        """Forget the sessions that have ended, and every message."""
+        self._records = [record for record in self._records if record.ended_at is None]
+        for record in self._records:
+            record.messages_forgotten += len(record.messages)
+            record.messages.clear()
+        self._content = 0
 
     def snapshot(self) -> tuple[ReceivedSession, ...]:
         """Return the sessions, the oldest first, open ones as they stand."""
         return tuple(record.snapshot() for record in self._records)
-
-    @property
-    def all_ended(self) -> bool:
-        """Whether no session is open."""
-        return all(record.ended_at is not None for record in self._records)

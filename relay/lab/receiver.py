@@ -22,7 +22,7 @@ from relay.lab.wire import ClientSilent, ConnectionEnded, HandshakeError, LineTo
 MAX_MESSAGE: Final = 26_214_400
 """Octets of a message; the SIZE that EHLO announces."""
 MAX_RECIPIENTS: Final = 1000
-MAX_COMMANDS: Final = 10_000
+MAX_COMMANDS: Final = 100_000
 """Commands of one session; the next one is answered with 421."""
 _OK: Final = Reply(code=250, text="2.0.0 Ok")
 _BAD_SEQUENCE: Final = Reply(code=503, text="5.5.1 Bad sequence of commands")
@@ -39,7 +39,7 @@ class ReceiverSession:
         *,
         server_context: Callable[[ServeTls], ssl.SSLContext],
         now: Callable[[], datetime],
-        changed: Callable[[], None],
+        keep: Callable[[ReceivedMessage], None],
     ) -> None:
         self._wire = wire
         self._card = scenario.card
@@ -47,7 +47,7 @@ class ReceiverSession:
         self._record = record
         self._server_context = server_context
         self._now = now
-        self._changed = changed
+        self._keep = keep
         self._greeted = False
         self._mail: MailPath | None = None
         self._recipients: list[str] = []
@@ -212,7 +212,7 @@ class ReceiverSession:
         if content is None:
             self._forget_mail()
             raise CommandRefusedError(552, "5.3.4 Message too big")
-        self._record.messages.append(
+        self._keep(
             ReceivedMessage(
                 reverse_path=self._mail.path,
                 recipients=tuple(self._recipients),
@@ -222,7 +222,6 @@ class ReceiverSession:
             )
         )
         self._forget_mail()
-        self._changed()
         await self._wire.send(Reply(code=250, text="2.0.0 Ok: message kept"))
 
     def _forget_mail(self) -> None:

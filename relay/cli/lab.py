@@ -1,0 +1,150 @@
+"""`relay lab`: the scenarios, as people read about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.console import console, fail, print_json
+
+if TYPE_CHECKING:
+    from relay.core.jsonform import Json
+    from relay.core.scenarios import Scenario
+    from relay.core.settings import TlsSetting
+
+app = typer.Typer(
+    name="lab",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Receivers that each break SMTP TLS in one way: mail to anyone@NAME.lab.test meets them.",
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_scenarios(
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="Only this family: honest, starttls, handshake, ..."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every scenario, or those of one family."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from relay.core.scenarios import Family
+    from relay.lab.catalogue import SCENARIOS
+
+    families = [member.value for member in Family]
+    if family is not None and family not in families:
+        fail(f"there is no family {family!r}", hint=f"The families: {', '.join(families)}.")
+    cards = [card for card in SCENARIOS.values() if family in {None, card.family.value}]
+    if as_json:
+        print_json([_card_json(card) for card in cards])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Scenario", no_wrap=True)
+    table.add_column("Family", no_wrap=True)
+    table.add_column("What the receiver does")
+    for card in cards:
+        table.add_row(Text(card.name, style="bold"), card.family.value, Text(card.summary))
+    console().print(table)
+    console().print("\nMore on one: relay lab show NAME", markup=False)
+
+
+@app.command("show")
+def show_scenario(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A scenario's name.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show one scenario: what it does, where it is met, what each setting makes of it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from relay.core.fault_cards import FAULTS
+    from relay.core.settings import TlsSetting
+    from relay.lab.catalogue import UnknownScenario, find_scenario
+
+    try:
+        card = find_scenario(name).card
+    except UnknownScenario as error:
+        fail(str(error), hint="All of them: relay lab list")
+    if as_json:
+        print_json(_card_json(card))
+        return
+    out = console()
+    out.print(Text(card.name, style="bold"))
+    out.print(Text(card.summary))
+    facts = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(no_wrap=True)
+    facts.add_column()
+    facts.add_row("In the wild", Text(card.in_the_wild))
+    facts.add_row("Remedy", Text(card.remedy))
+    for kind in card.faults:
+        facts.add_row("Fault", Text(f"{kind.value}: {FAULTS[kind].meaning}"))
+    if card.stage is not None:
+        facts.add_row("Stage", Text(card.stage.value))
+    facts.add_row("Certificate", Text(_certificate_words(card)))
+    facts.add_row("Address", Text(f"anyone@{card.mail_domain}, host {card.host}"))
+    out.print()
+    out.print(facts)
+    verdicts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    verdicts.add_column("Setting", no_wrap=True)
+    verdicts.add_column("What comes of a message")
+    for setting in TlsSetting:
+        verdicts.add_row(setting.label, _outlook_words(card, setting))
+    out.print()
+    out.print(verdicts)
+    out.print(f"\nTry it: relay send anyone@{card.mail_domain}", markup=False)
+
+
+def _certificate_words(card: Scenario) -> str:
+    if card.recipe is None:
+        return "none is shown"
+    return f"recipe {card.recipe} (relay certs show {card.recipe})"
+
+
+def _outlook_words(card: Scenario, setting: TlsSetting) -> str:
+    from relay.core.outcomes import Stage
+    from relay.core.settings import Protection
+    from relay.core.verdicts import Deliver, RetryInClear, Terminate
+    from relay.lab.outlook import foretell
+
+    match foretell(card, setting):
+        case Terminate():
+            return "not delivered; nothing of it is sent"
+        case Deliver() if card.stage is Stage.RCPT:
+            return "not delivered: the host refuses the recipient"
+        case Deliver(protection=Protection.CLEAR):
+            return "delivered in clear text"
+        case Deliver(protection=Protection.ENCRYPTED):
+            return "delivered, encrypted; nobody looked at the certificate"
+        case Deliver():
+            return "delivered, encrypted, to a verified host"
+        case RetryInClear():
+            return "delivered in clear text, in a second session without TLS"
+
+
+def _card_json(card: Scenario) -> Json:
+    from relay.core.jsonform import to_json
+    from relay.core.settings import TlsSetting
+    from relay.lab.outlook import foretell
+
+    data = to_json(card)
+    assert isinstance(data, dict)
+    verdicts = {setting: foretell(card, setting) for setting in TlsSetting}
+    return {
+        **data,
+        "mail_domain": card.mail_domain,
+        "host": card.host,
+        "verdicts": {
+            setting.value: {
+                "kind": verdict.kind,
+                "protection": to_json(getattr(verdict, "protection", None)),
+            }
+            for setting, verdict in verdicts.items()
+        },
+    }

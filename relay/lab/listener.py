@@ -1,0 +1,156 @@
+"""One listening receiver: its server, its sessions, and what it has received."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Final
+
+from relay.core.ids import ENTROPY_BITS, make_id
+from relay.core.routing import HostAddress
+from relay.core.settings import TlsMode
+from relay.core.transcripts import TranscriptLog
+from relay.lab.authority import IssuedCertificate
+from relay.lab.received import ReceivedMessage, SessionRecord, SessionStore
+from relay.lab.receiver import ReceiverSession
+from relay.lab.scripts import LabScenario, ServeTls
+from relay.lab.server_tls import server_context
+from relay.lab.wire import SmtpWire
+
+IDLE_SECONDS: Final = 300.0
+"""How long a client may stay silent; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
+_CLOSE_SECONDS: Final = 0.5
+
+_log: Final = logging.getLogger(__name__)
+
+
+class ScenarioListener:
+    """Listens for one scenario. `certificate` returns what to show, None for one without TLS."""
+
+    def __init__(
+        self,
+        scenario: LabScenario,
+        *,
+        certificate: Callable[[], IssuedCertificate] | None,
+        now: Callable[[], datetime],
+        changed: Callable[[], None],
+    ) -> None:
+        self._scenario = scenario
+        self._certificate = certificate
+        self._now = now
+        self._changed = changed
+        self._store = SessionStore()
+        self._server: asyncio.Server | None = None
+        self._context: tuple[IssuedCertificate, ssl.SSLContext] | None = None
+        self._sessions: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._open_sessions = 0
+        self._closed = False
+
+    @property
+    def store(self) -> SessionStore:
+        """What was received."""
+        return self._store
+
+    @property
+    def idle(self) -> bool:
+        """Whether no session is open."""
+        return self._open_sessions == 0
+
+    async def start(self, bind: str, port: int) -> HostAddress:
+        """Listen, and return where; raise OSError where that is not possible."""
+        self._server = await asyncio.start_server(self._connected, bind, port)
+        address, bound_port = self._server.sockets[0].getsockname()[:2]
+        if (bound := ip_address(address)).is_unspecified:
+            address = "127.0.0.1" if bound.version == 4 else "::1"
+        return HostAddress(
+            name=self._scenario.card.host, address=address, port=bound_port, mode=TlsMode.STARTTLS
+        )
+
+    async def close(self) -> None:
+        """Stop listening and end every session at once."""
+        if self._server is None:
+            return
+        self._closed = True
+        self._server.close()
+        for task, writer in self._sessions.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._server.wait_closed()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:
+            # Accepted just before the server closed.
+            writer.transport.abort()
+            return
+        self._open_sessions += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._sessions[task] = writer
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._sessions[task]
+        self._open_sessions -= 1
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("a session of the lab's receiver %s broke", self._name, exc_info=error)
+        self._changed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        started_at = self._now()
+        record = SessionRecord(
+            session_id=make_id(started_at, secrets.randbits(ENTROPY_BITS)),
+            receiver=self._name,
+            peer=_peer(writer),
+            started_at=started_at,
+            log=TranscriptLog(self._now),
+        )
+        self._store.add(record)
+        wire = SmtpWire(
+            reader, writer, log=record.log, octets=record.octets, idle_seconds=IDLE_SECONDS
+        )
+
+        def keep(message: ReceivedMessage) -> None:
+            self._store.keep(record, message)
+            self._changed()
+
+        try:
+            await ReceiverSession(
+                wire,
+                self._scenario,
+                record,
+                server_context=self._server_context,
+                now=self._now,
+                keep=keep,
+            ).run()
+        finally:
+            wire.abort()
+            record.ended_at = self._now()
+
+    @property
+    def _name(self) -> str:
+        return self._scenario.card.name
+
+    def _server_context(self, script: ServeTls) -> ssl.SSLContext:
+        """Return a context whose certificate is still as its recipe wants it."""
+        assert self._certificate is not None
+        issued = self._certificate()
+        if self._context is None or self._context[0] is not issued:
+            self._context = (issued, server_context(issued, script))
+        return self._context[1]
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    name = writer.get_extra_info("peername")
+    if not name:
+        # The client was gone before the session began.
+        return "unknown"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,54 @@
+"""What each TLS setting makes of a scenario, foretold from its card by the core's own `judge`.
+
+A prediction for people who read about a scenario; what really happens is the receivers' testimony.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from relay.core.evidence import (
+    Handshake,
+    HandshakeDone,
+    HandshakeFailed,
+    HandshakeProblem,
+    NotTried,
+    TlsEvidence,
+)
+from relay.core.fault_cards import FAULTS
+from relay.core.faults import FaultClass, TlsFault
+from relay.core.scenarios import Scenario
+from relay.core.settings import Starttls, TlsMode, TlsSetting, TlsVersion
+from relay.core.tls_policy import TlsPolicy
+from relay.core.verdicts import Verdict, judge
+
+
+def foretell(card: Scenario, setting: TlsSetting) -> Verdict:
+    """Return the verdict on a first session with this scenario's receiver.
+
+    The setting stands with its defaults: the lab's root trusted, TLS 1.2 or better.
+    """
+    policy = TlsPolicy.for_setting(setting)
+    classes = {FAULTS[kind].fault_class for kind in card.faults}
+    if policy.starttls is Starttls.NEVER:
+        return judge(policy, _evidence(NotTried(), offered=True), ())
+    handshake: Handshake
+    if FaultClass.HANDSHAKE in classes:
+        handshake = HandshakeFailed(problem=HandshakeProblem.OTHER, detail=card.summary)
+    elif classes & {FaultClass.NOT_OFFERED, FaultClass.REFUSED, FaultClass.NO_GO_AHEAD}:
+        handshake = NotTried()
+    else:
+        handshake = HandshakeDone(version=TlsVersion.TLS1_3.label, cipher="")
+    faults = tuple(TlsFault(kind=kind, detail=card.summary) for kind in card.faults)
+    return judge(
+        policy, _evidence(handshake, offered=FaultClass.NOT_OFFERED not in classes), faults
+    )
+
+
+def _evidence(handshake: Handshake, *, offered: bool) -> TlsEvidence:
+    return TlsEvidence(
+        mode=TlsMode.STARTTLS,
+        observed_at=datetime.min,  # noqa: DTZ901 - `judge` reads no time
+        starttls_offered=offered,
+        handshake=handshake,
+    )
