@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from relay.config.delivery_parts import read_codes, read_delivery, read_routing
 from relay.config.file_shape import PolicyShape
-from relay.config.problems import PolicyFileError
+from relay.config.problems import PolicyFileError, did_you_mean
+from relay.config.resources import shipped
 from relay.config.tls_parts import TlsParts, read_tls
 from relay.config.validate import Report, validate
 from relay.config.yaml_source import decode_yaml, read_yaml
 from relay.config.yaml_tree import SourceTree
 from relay.core.delivery import Policy
+
+DEFAULT_POLICY: Final = "required-verify"
+"""The shipped policy that holds where none is named."""
+
+
+class PolicyNotFoundError(FileNotFoundError):
+    """No policy file of this name or path; `hint` says which there are."""
+
+    def __init__(self, wanted: str, hint: str) -> None:
+        super().__init__(f"no policy file {wanted!r}")
+        self.hint = hint
+
+
+def shipped_policies() -> tuple[Path, ...]:
+    """Return the shipped policies in the order of their names."""
+    return tuple(_shortest(file) for file in sorted(shipped("policies").glob("*.yaml")))
+
+
+def find_policy(name_or_path: str) -> Path:
+    """Return the file that a user means by a path, or by a shipped policy's name.
+
+    A path wins over a name. Shipped files are named relative to the working directory where they
+    lie below it. Raises PolicyNotFoundError.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    names = {file.stem: file for file in shipped_policies()}
+    if name_or_path in names:
+        return names[name_or_path]
+    word = path.stem if path.suffix in {".yaml", ".yml"} else name_or_path
+    raise PolicyNotFoundError(
+        name_or_path, did_you_mean(word, names) or f"shipped policies: {', '.join(names)}"
+    )
+
+
+def _shortest(path: Path) -> Path:
+    here = Path(os.path.curdir).resolve()
+    return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

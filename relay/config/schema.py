@@ -30,7 +30,9 @@ def policy_schema() -> dict[str, Any]:
 
 
 def _list_or_commas(schema: dict[str, Any]) -> dict[str, Any]:
-    about = {key: schema.pop(key) for key in ("title", "description", "examples") if key in schema}
+    about: dict[str, Any] = {
+        key: schema.pop(key) for key in ("title", "description", "examples") if key in schema
+    }
     return {"anyOf": [{"type": "string"}, schema], **about}
 
 
