@@ -1,0 +1,88 @@
+"""What `relay serve` prints first: listeners, policy, where things lie, and a line to paste."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+from relay import __version__
+from relay.cli.state import StateDir, default_state_dir
+from relay.core.addresses import Domain
+from relay.core.delivery import Policy
+from relay.core.records import ReplyMode
+from relay.core.scenarios import Scenario
+from relay.core.settings import TlsSetting
+from relay.core.tls_policy import RuleOrigin
+from relay.engine.relay import Relay
+from relay.lab.catalogue import SCENARIOS
+
+
+def banner(relay: Relay, where: StateDir, program: str) -> Iterator[str]:
+    """Yield the lines; `program` is how this command was called."""
+    policy = relay.policy
+    yield f"Relaylab {__version__}"
+    yield ""
+    for endpoint in relay.endpoints:
+        yield f"  {endpoint.kind.value:<11} {endpoint!s:<21} {endpoint.tls_state}"
+    yield f"  {'lab':<11} {len(SCENARIOS)} scenarios, each at anyone@NAME.lab.test (relay lab list)"
+    yield ""
+    yield f"  {'policy':<11} {policy.source}"
+    for line in _policy_lines(policy):
+        yield f"  {'':<11} {line}"
+    yield f"  {'journal':<11} {where.journal}"
+    yield f"  {'bounces':<11} {where.bounce_lines}"
+    yield ""
+    yield "Paste this into another terminal; the message bounces at once:"
+    yield f"  {command(where, program, f'send {bouncing_address(policy)}')}"
+    yield ""
+    yield "Ctrl-C stops."
+
+
+def command(where: StateDir, program: str, words: str) -> str:
+    """Return a command line to paste, which finds this program and this state directory."""
+    name = Path(program).name
+    called = name if which(name) == str(Path(program).absolute()) else program
+    line = f"{shlex.quote(called)} {words}"
+    known = default_state_dir().absolute() if "RELAY_STATE" not in os.environ else where.path
+    return line if where.path == known else f"{line} --state {shlex.quote(str(where.path))}"
+
+
+def _policy_lines(policy: Policy) -> Iterator[str]:
+    default = next(r for r in policy.tls.rules.values() if str(r.pattern) == "*")
+    listed = [r for r in policy.tls.rules.values() if r.origin is RuleOrigin.RESTRICTION]
+    rules = [r for r in policy.tls.rules.values() if r.origin is RuleOrigin.RULE]
+    if listed:
+        setting = listed[0].policy.setting.label
+        yield f"{setting} for {', '.join(str(r.pattern) for r in listed)}; Preferred elsewhere"
+    else:
+        yield f"{default.policy.setting.label} for every domain"
+    if rules:
+        yield f"{len(rules)} more specific rules (relay policy explain ADDRESS)"
+    if policy.routing.relay is not None:
+        yield f"everything goes through {policy.routing.relay.to}"
+    elif policy.routing.routes:
+        yield f"{len(policy.routing.routes)} routes; the rest is captured"
+    match policy.delivery.reply:
+        case ReplyMode.INLINE:
+            yield "replies inline: the client is told the outcome itself"
+        case ReplyMode.QUEUED:
+            yield "replies 250 as soon as a message is queued; bounces follow"
+
+
+def bouncing_address(policy: Policy) -> str:
+    """Return an address whose mail this policy, or the host itself, refuses."""
+    if policy.routing.relay is not None:
+        return "anyone@example.com"
+
+    def setting(scenario: Scenario) -> TlsSetting:
+        return policy.tls.match(Domain(scenario.mail_domain)).policy.setting
+
+    expired, bare = SCENARIOS["expired"], SCENARIOS["no-starttls"]
+    if setting(expired).verifies:
+        return f"anyone@{expired.mail_domain}"
+    if setting(bare).requires_tls:
+        return f"anyone@{bare.mail_domain}"
+    return f"nobody@{SCENARIOS['user-unknown'].mail_domain}"

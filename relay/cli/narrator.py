@@ -1,0 +1,38 @@
+"""One line for each outcome while the relay serves, so that people watch the policy decide."""
+
+from __future__ import annotations
+
+import typer
+
+from relay.cli.story import verdict_words
+from relay.core.outcomes import Delivered
+from relay.core.records import Attempt, Bounce, BounceAction, Envelope, Session
+
+
+class Narrator:
+    """The observer of `relay serve`: writes to standard output."""
+
+    def accepted(self, envelope: Envelope) -> None:
+        """Say that a message was taken."""
+        kind = "notification" if envelope.notification_for else "message"
+        sender = envelope.reverse_path or "<>"
+        typer.echo(f"{_time(envelope)} {kind} {envelope.id} from {sender}, {envelope.size} octets")
+
+    def attempted(self, envelope: Envelope, attempt: Attempt, session: Session | None) -> None:
+        """Say what the policy decided for each recipient."""
+        host = attempt.hop.host if attempt.hop else "no host"
+        for entry in attempt.outcomes:
+            words = verdict_words(attempt.verdict, entry.outcome)
+            mark = "+" if isinstance(entry.outcome, Delivered) else "-"
+            typer.echo(
+                f"  {mark} {entry.recipient} at {host}, {attempt.rule.setting.label}: {words}"
+            )
+
+    def bounced(self, bounce: Bounce) -> None:
+        """Say the code that a recipient's failure is reported with."""
+        action = "delayed" if bounce.action is BounceAction.DELAYED else "bounced"
+        typer.echo(f"  ! {bounce.recipient} {action}: {bounce.status} {bounce.text}")
+
+
+def _time(envelope: Envelope) -> str:
+    return f"{envelope.received_at.astimezone():%H:%M:%S}"

@@ -1,0 +1,105 @@
+"""Five relays of our own, one for each setting, before one lab: what the audits run on."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+import aiosmtplib
+
+from relay.audit.runner import Arrived, Look, RelayUnderTest, Sent
+from relay.config.policy_file import load_policy_text
+from relay.core.records import ReplyMode
+from relay.core.replies import Reply
+from relay.core.settings import Protection, TlsSetting
+from relay.core.verdicts import Deliver
+from relay.engine.relay import Relay, RelayOptions
+from relay.inbound.listeners import ListenerConfig, ListenerKind
+from relay.lab.authority import LabAuthority
+from relay.lab.lab import Lab
+
+SENDER = "sender@example.test"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRelay:
+    """One of our relays, reached over its SMTP listener like any other."""
+
+    relay: Relay
+
+    async def send(self, recipient: str, mark: str) -> Sent:
+        """Send a message that bears `mark`; see `RelayUnderTest`."""
+        assert self.relay.policy.delivery.reply is ReplyMode.INLINE
+        message_id = f"<{mark}@relaylab.test>"
+        endpoint = self.relay.endpoints[0]
+        client = aiosmtplib.SMTP(
+            hostname=endpoint.host,
+            port=endpoint.port,
+            start_tls=False,
+            local_hostname="audit.test",
+            timeout=60,
+        )
+        async with client:
+            await client.mail(SENDER)
+            await client.rcpt(recipient)
+            try:
+                code, text = await client.data(_message(recipient, message_id))
+            except aiosmtplib.SMTPResponseException as error:
+                code, text = error.code, error.message
+        reply = Reply(code=code, text=text)
+        return Sent(
+            code=reply.status.code,
+            enhanced=reply.status.enhanced,
+            text=reply.words,
+            protection=self._protection(message_id),
+        )
+
+    def _protection(self, message_id: str) -> Protection | None:
+        found = self.relay.journal.find_by_message_id_header(message_id)
+        attempts = self.relay.journal.message(found).attempts if found else ()
+        verdict = attempts[-1].verdict if attempts else None
+        return verdict.protection if isinstance(verdict, Deliver) else None
+
+
+def _message(recipient: str, message_id: str) -> bytes:
+    message = EmailMessage()
+    message["From"] = SENDER
+    message["To"] = recipient
+    message["Subject"] = "Relaylab audit"
+    message["Message-ID"] = message_id
+    message.set_content("This message is either delivered whole or not at all.\n")
+    return message.as_bytes().replace(b"\n", b"\r\n")
+
+
+@contextlib.asynccontextmanager
+async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest], Look]]:
+    """Start a lab and a relay for each setting, on free ports; all of it is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
+        base = Path(directory)
+        authority = LabAuthority(base / "certs")
+        async with (
+            Lab(authority, now=lambda: datetime.now(UTC)) as lab,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            relays: dict[TlsSetting, RelayUnderTest] = {}
+            for setting in TlsSetting:
+                options = RelayOptions(
+                    listeners=(ListenerConfig(kind=ListenerKind.SMTP, host="127.0.0.1", port=0),),
+                    journal=base / setting.value / "journal.sqlite3",
+                    bounce_lines=None,
+                    certificates=base / "certs",
+                )
+                policy = load_policy_text(f"tls: {setting.label}\n", name=setting.label)
+                relay = await stack.enter_async_context(Relay(policy, options, lab=lab))
+                relays[setting] = OwnRelay(relay)
+
+            def look(scenario: str, mark: str) -> Arrived:
+                stored = [m for m in lab.messages(scenario) if mark.encode() in m.content]
+                return Arrived(copies=len(stored), encrypted=all(m.encrypted for m in stored))
+
+            yield relays, look

@@ -1,0 +1,246 @@
+"""`relay serve`: the relay and its lab, until a signal ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.console import ExitCode, fail
+from relay.cli.serving import Listening, Serving
+from relay.cli.state import StateDir, StateOption
+
+if TYPE_CHECKING:
+    from relay.core.delivery import Policy
+    from relay.engine.relay import Relay, RelayOptions
+    from relay.inbound.credentials import Credentials
+    from relay.inbound.listeners import Endpoint
+
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        "-p",
+        envvar="RELAY_POLICY",
+        metavar="FILE|NAME",
+        help="Policy file, or the name of a shipped policy.",
+    ),
+]
+
+
+def serve(
+    *,
+    policy: PolicyOption = "required-verify",
+    state: StateOption = None,
+    listen: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_LISTEN", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all."
+        ),
+    ] = "127.0.0.1",
+    smtp_port: Annotated[
+        int, typer.Option(envvar="RELAY_SMTP_PORT", min=0, max=65535, help="SMTP with STARTTLS.")
+    ] = 1025,
+    smtps_port: Annotated[
+        int, typer.Option(envvar="RELAY_SMTPS_PORT", min=0, max=65535, help="Implicit TLS.")
+    ] = 1465,
+    submission_port: Annotated[
+        int,
+        typer.Option(
+            envvar="RELAY_SUBMISSION_PORT", min=0, max=65535, help="STARTTLS and AUTH required."
+        ),
+    ] = 1587,
+    submission: Annotated[
+        bool, typer.Option(envvar="RELAY_SUBMISSION", help="Whether to offer submission at all.")
+    ] = True,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RELAY_CREDENTIALS",
+            metavar="FILE",
+            help="Lines of user:password for AUTH [default: any, on loopback only].",
+            show_default=False,
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            "--cert",
+            envvar="RELAY_CERT",
+            metavar="FILE",
+            help="Certificate chain to serve [default: one of the lab's].",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(envvar="RELAY_KEY", metavar="FILE", help="Key of --cert.", show_default=False),
+    ] = None,
+    hostname: Annotated[
+        str, typer.Option(envvar="RELAY_HOSTNAME", help="The relay's own name in SMTP.")
+    ] = "relay.lab.test",
+    allow_external: Annotated[
+        bool,
+        typer.Option(
+            "--allow-external",
+            envvar="RELAY_ALLOW_EXTERNAL",
+            help="Let mail leave for hosts off this machine and its private networks.",
+        ),
+    ] = False,
+) -> None:
+    """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
+
+    Port 0 takes any free port; `relay send` and `relay readyz` find it by the state directory.
+    """
+    from relay.engine.relay import RelayOptions, ServerCertificate
+    from relay.inbound.listeners import ListenerConfig, ListenerKind
+
+    if (certificate is None) is not (key is None):
+        fail("--cert and --key belong together", hint="Give both, or neither.")
+    where = StateDir.of(state)
+    ports = {ListenerKind.SMTP: smtp_port, ListenerKind.SMTPS: smtps_port}
+    if submission:
+        ports[ListenerKind.SUBMISSION] = submission_port
+    options = RelayOptions(
+        listeners=tuple(
+            ListenerConfig(kind=kind, host=listen, port=port) for kind, port in ports.items()
+        ),
+        journal=where.journal,
+        bounce_lines=where.bounce_lines,
+        certificates=where.certificates,
+        hostname=hostname,
+        credentials=_credentials(credentials),
+        allow_external=allow_external,
+        certificate=ServerCertificate(chain=certificate, key=key) if certificate and key else None,
+    )
+    _run(load(policy), options, where)
+
+
+def load(policy: str) -> Policy:
+    """Load a policy by file or shipped name; end the command with every problem in it."""
+    from relay.config.policy_file import find_policy, load_policy
+    from relay.config.problems import PolicyFileError
+    from relay.lab.catalogue import SCENARIOS
+
+    try:
+        return load_policy(find_policy(policy), known_scenarios=frozenset(SCENARIOS))
+    except PolicyFileError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        count = len(error.problems)
+        fail(
+            f"{policy}: {count} problem{'s' if count > 1 else ''}; nothing was started",
+            hint=f"Mend the file, then check it with: relay policy lint {policy}",
+        )
+    except OSError as error:
+        fail(
+            f"{policy}: {error.strerror or error}",
+            hint="List the shipped policies with: relay policy list",
+        )
+
+
+def _credentials(path: Path | None) -> Credentials:
+    from relay.inbound.credentials import Credentials, CredentialsError
+
+    if path is None:
+        return Credentials.anybody()
+    try:
+        return Credentials.load(path)
+    except (OSError, CredentialsError) as error:
+        fail(f"--credentials: {error}")
+
+
+def _run(policy: Policy, options: RelayOptions, where: StateDir) -> None:
+    from relay.cli.narrator import Narrator
+    from relay.engine.relay import Relay
+    from relay.inbound.listeners import ListenError
+    from relay.journal.api import JournalError
+    from relay.lab.authority import AuthorityError
+    from relay.tls.trust import TrustError
+
+    async def until_stopped() -> None:
+        async with Relay(policy, options, observer=Narrator()) as relay:
+            note = _note(relay, options)
+            note.write(where.serving)
+            try:
+                _print_banner(relay, where, sys.argv[0])
+                await _stop_signal()
+                typer.echo("Stopping: no new sessions, finishing what is in hand.", err=True)
+            finally:
+                where.serving.unlink(missing_ok=True)
+
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(until_stopped())
+    except (ListenError, JournalError, AuthorityError, TrustError, OSError) as error:
+        fail(str(error), hint=_hint(error), code=ExitCode.UNDETERMINED)
+
+
+def _hint(error: Exception) -> str | None:
+    from relay.inbound.listeners import ListenError, ListenProblem
+    from relay.journal.api import JournalLocked
+
+    match error:
+        case ListenError(reason=ListenProblem.PORT_IN_USE, kind=kind):
+            return (
+                f"Choose another port with --{kind.value}-port (0 takes any free one), "
+                "or stop the other program."
+            )
+        case ListenError(reason=ListenProblem.ANY_CREDENTIALS):
+            return "Name users with --credentials FILE, or leave submission out: --no-submission."
+        case JournalLocked():
+            return "Stop the other relay, or choose another state directory with --state."
+        case _:
+            return None
+
+
+async def _stop_signal() -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stopped.set)
+        except NotImplementedError:
+            # Windows: the interpreter's own handler raises KeyboardInterrupt instead.
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    await stopped.wait()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A second signal ends the process at once.
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(number)
+
+
+def _note(relay: Relay, options: RelayOptions) -> Serving:
+    import os
+
+    return Serving(
+        pid=os.getpid(),
+        hostname=options.hostname,
+        policy=relay.policy.source,
+        lab_root=str(relay.lab.authority.root_path),
+        listeners=tuple(
+            Listening(kind=e.kind.value, host=_reachable(e), port=e.port) for e in relay.endpoints
+        ),
+    )
+
+
+def _reachable(endpoint: Endpoint) -> str:
+    """Return the address that a client on this machine connects to."""
+    address = ipaddress.ip_address(endpoint.host)
+    if not address.is_unspecified:
+        return endpoint.host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def _print_banner(relay: Relay, where: StateDir, program: str) -> None:
+    from relay.cli.banner import banner
+
+    for line in banner(relay, where, program):
+        typer.echo(line)
+    sys.stdout.flush()

@@ -1,0 +1,107 @@
+"""Tells one recipient's way from the records: the rule, the host, what was seen, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from relay.core.evidence import HandshakeDone, HandshakeFailed, NotTried, TlsEvidence
+from relay.core.faults import TlsFault
+from relay.core.outcomes import Deferred, Delivered, Failed, Outcome, PeerRefusal
+from relay.core.records import Attempt, Bounce, Session
+from relay.core.settings import Protection, TlsMode
+from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
+from relay.journal.api import MessageRecord
+
+NOTHING_SENT = "nothing of the message was sent"
+
+
+def seen(evidence: TlsEvidence | None, faults: tuple[TlsFault, ...]) -> str:
+    """Say in a sentence what a session saw of a host's TLS."""
+    if evidence is None:
+        return "no TLS was tried"
+    found = "; ".join(f"{fault.kind.value}: {fault.detail}" for fault in faults)
+    match evidence.handshake:
+        case HandshakeDone(version=version, cipher=cipher):
+            return f"{version} {cipher}; {found or 'certificate in order'}"
+        case HandshakeFailed(detail=detail):
+            return f"TLS handshake failed; {found or detail}"
+        case NotTried() if found:
+            return found
+        case NotTried() if evidence.mode is TlsMode.STARTTLS and evidence.offer is None:
+            return "clear text, TLS not tried"
+        case NotTried():
+            return "no TLS session came about"
+        case _:
+            assert_never(evidence.handshake)
+
+
+def verdict_words(verdict: Verdict | None, outcome: Outcome) -> str:
+    """Say what the policy decided, and what became of the message at this host."""
+    match verdict:
+        case None:
+            return f"not judged: {NOTHING_SENT}"
+        case Terminate():
+            return f"session terminated: {NOTHING_SENT}"
+        case RetryInClear():
+            return f"session ended to retry in clear text: {NOTHING_SENT}"
+        case Deliver(protection=protection):
+            way = {
+                Protection.CLEAR: "in clear text",
+                Protection.ENCRYPTED: "encrypted, certificate not verified",
+                Protection.VERIFIED: "encrypted and verified",
+            }[protection]
+            match outcome:
+                case Delivered():
+                    return f"delivered {way}"
+                case Deferred(failure=PeerRefusal()) | Failed(failure=PeerRefusal()):
+                    return f"allowed {way}; the host itself refused"
+                case Deferred() | Failed():
+                    return f"allowed {way}; not delivered"
+                case _:
+                    assert_never(outcome)
+        case _:
+            assert_never(verdict)
+
+
+def outcome_of(attempt: Attempt, recipient: str) -> Outcome:
+    """Return how an attempt ended for one of its recipients."""
+    return next(o.outcome for o in attempt.outcomes if o.recipient == recipient)
+
+
+def attempts_of(record: MessageRecord, recipient: str) -> tuple[Attempt, ...]:
+    """Return one recipient's attempts, oldest first."""
+    return tuple(a for a in record.attempts if a.tried(recipient) is not None)
+
+
+def bounce_of(record: MessageRecord, recipient: str) -> Bounce | None:
+    """Return a recipient's latest bounce."""
+    own = [bounce for bounce in record.bounces if bounce.recipient == recipient]
+    return own[-1] if own else None
+
+
+def session_of(record: MessageRecord, attempt: Attempt) -> Session | None:
+    """Return the session that an attempt used."""
+    return next((s for s in record.sessions if s.id == attempt.session_id), None)
+
+
+def story(record: MessageRecord, recipient: str) -> Iterator[tuple[str, str]]:
+    """Yield a recipient's way as headed sentences; empty before the first attempt."""
+    attempts = attempts_of(record, recipient)
+    if not attempts:
+        return
+    rule = attempts[-1].rule
+    yield "Rule", f"{rule.setting.label} ({rule.file}:{rule.line}): {rule.reason}"
+    for attempt in attempts:
+        session = session_of(record, attempt)
+        yield "Host", f"{attempt.hop} by {attempt.route}" if attempt.hop else "none"
+        if session is not None:
+            yield "Seen", seen(session.evidence, session.faults)
+        yield "Verdict", verdict_words(attempt.verdict, outcome_of(attempt, recipient))
+    bounce = bounce_of(record, recipient)
+    if bounce is not None:
+        yield "Code", f"{bounce.status} {bounce.text}"
+        yield "Cause", bounce.cause
+        yield "Remedy", bounce.remedy
+        if bounce.will_retry_at is not None:
+            yield "Retry", f"next at {bounce.will_retry_at.astimezone():%H:%M:%S}"

@@ -1,0 +1,230 @@
+"""The running relay: everything that lives as long as it does, opened and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from relay.core.clock import Clock
+from relay.core.delivery import Policy
+from relay.core.ids import ENTROPY_BITS, make_id
+from relay.core.records import Session
+from relay.engine.accepting import Acceptor
+from relay.engine.attempts import Attempts
+from relay.engine.clock import SystemClock
+from relay.engine.observing import Observer, Unobserved
+from relay.engine.queue import Queue
+from relay.engine.rounds import Rounds
+from relay.engine.settling import Settler
+from relay.inbound.credentials import Credentials
+from relay.inbound.limits import InboundLimits
+from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
+from relay.inbound.server_tls import server_context
+from relay.journal.api import Batch, JournalReader
+from relay.journal.sqlite_journal import open_journal
+from relay.lab.authority import LabAuthority
+from relay.lab.lab import Lab
+from relay.lab.recipes import shipped_recipes
+from relay.lookup.resolver import ChainedResolver, SystemResolver
+from relay.tls.contexts import ClientContexts
+from relay.tls.trust import TrustStores
+
+DEFAULT_HOSTNAME = "relay.lab.test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCertificate:
+    """A certificate chain and its key, both PEM files, to serve instead of one of the lab's."""
+
+    chain: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayOptions:
+    """Everything about a relay that is not about mail: where it listens, where it keeps things.
+
+    `certificates` is the directory of the lab's authority; `grace` bounds how long a stop waits for
+    what is in hand.
+    """
+
+    listeners: tuple[ListenerConfig, ...]
+    journal: Path
+    bounce_lines: Path | None
+    certificates: Path
+    hostname: str = DEFAULT_HOSTNAME
+    credentials: Credentials = field(default_factory=Credentials.anybody)
+    limits: InboundLimits = field(default_factory=InboundLimits)
+    allow_external: bool = False
+    certificate: ServerCertificate | None = None
+    grace: timedelta = timedelta(seconds=5)
+
+
+class Relay:
+    """A relay under one policy, with its lab; use it in `async with`.
+
+    Opening raises ListenError, JournalError, AuthorityError or TrustError, and leaves nothing open.
+    A `lab` that is handed in is not closed.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        options: RelayOptions,
+        *,
+        lab: Lab | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._policy = policy
+        self._options = options
+        self._given_lab = lab
+        self._clock = clock or SystemClock()
+        self._observer = observer or Unobserved()
+        self._stack = contextlib.AsyncExitStack()
+        self._lab: Lab
+        self._journal: JournalReader
+        self._endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._policy
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where the relay listens, in the order of the options."""
+        return self._endpoints
+
+    @property
+    def lab(self) -> Lab:
+        """The lab whose receivers answer for `*.lab.test`."""
+        return self._lab
+
+    @property
+    def journal(self) -> JournalReader:
+        """The records."""
+        return self._journal
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    def _new_id(self) -> str:
+        return make_id(self._clock.now(), secrets.randbits(ENTROPY_BITS))
+
+    async def _open(self) -> None:
+        """Open from the inside out, so that closing begins with the listeners."""
+        options = self._options
+        journal = open_journal(options.journal, bounce_lines=options.bounce_lines)
+        self._stack.push_async_callback(journal.close)
+        self._journal = journal.reader
+        if self._given_lab is None:
+            authority = LabAuthority(options.certificates, now=self._clock.now)
+            self._lab = await self._stack.enter_async_context(Lab(authority, now=self._clock.now))
+        else:
+            self._lab = self._given_lab
+            authority = self._lab.authority
+        stores = TrustStores(
+            lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
+        )
+        contexts = ClientContexts(stores)
+        for rule in self._policy.tls.rules.values():
+            contexts.context(rule.policy)  # a CA file that can't be read is found out now
+        rounds = Rounds(
+            attempts=Attempts(
+                hostname=options.hostname,
+                allow_external=options.allow_external,
+                contexts=contexts,
+                stores=stores,
+                clock=self._clock,
+                new_id=self._new_id,
+            ),
+            settler=Settler(hostname=options.hostname, new_id=self._new_id),
+            resolver=ChainedResolver(lab=self._lab, system=SystemResolver()),
+            journal=journal.writer,
+            clock=self._clock,
+            observer=self._observer,
+        )
+        queue = Queue(
+            journal=journal.reader,
+            rounds=rounds,
+            policy=lambda: self._policy,
+            clock=self._clock,
+        )
+        acceptor = Acceptor(
+            hostname=options.hostname,
+            policy=lambda: self._policy,
+            rounds=rounds,
+            journal=journal.writer,
+            clock=self._clock,
+            new_id=self._new_id,
+            observer=self._observer,
+            wake_queue=queue.wake,
+        )
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(queue.run(), name="queue")
+        self._stack.push_async_callback(self._stop_queue, queue, running)
+
+        async def keep(session: Session) -> None:
+            await journal.writer.write(Batch(sessions=(session,)))
+
+        certificate = self._certificate(authority)
+        listeners = Listeners(
+            accept=acceptor.accept,
+            session_sink=keep,
+            server_context=server_context(chain=certificate.chain, key=certificate.key),
+            hostname=options.hostname,
+            limits=options.limits,
+            credentials=options.credentials,
+            now=self._clock.now,
+            new_id=self._new_id,
+        )
+        self._endpoints = await listeners.start(options.listeners)
+        self._stack.push_async_callback(listeners.stop, options.grace.total_seconds())
+
+    async def _stop_queue(self, queue: Queue, running: asyncio.Task[None]) -> None:
+        """Let what is in hand be settled within the grace; the rest stays queued in the journal."""
+        queue.stop()
+        await asyncio.wait({running}, timeout=self._options.grace.total_seconds())
+        running.cancel()
+
+    def _certificate(self, authority: LabAuthority) -> ServerCertificate:
+        if self._options.certificate is not None:
+            return self._options.certificate
+        issued = authority.issue(
+            shipped_recipes()["good"], self._options.hostname, also=("localhost", "127.0.0.1", "::1")
+        )
+        chain = self._options.certificates / "relay-chain.pem"
+        key = self._options.certificates / "relay-key.pem"
+        _write_private(chain, issued.chain_pem)
+        _write_private(key, issued.key_pem)
+        return ServerCertificate(chain=chain, key=key)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, all of it or nothing."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    part.replace(path)
