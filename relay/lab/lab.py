@@ -76,6 +76,11 @@ class Lab:
             await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
 
     @property
+    def authority(self) -> LabAuthority:
+        """Who issued the receivers' certificates."""
+        return self._authority
+
+    @property
     def endpoints(self) -> Mapping[str, HostAddress]:
         """Where the running receivers listen, by scenario name."""
         return MappingProxyType(self._endpoints)
