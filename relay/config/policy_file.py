@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,11 @@ class PolicyNotFoundError(FileNotFoundError):
 
 def shipped_policies() -> tuple[Path, ...]:
     """Return the shipped policies in the order of their names."""
-    return tuple(_shortest(file) for file in sorted(shipped("policies").glob("*.yaml")))
+    return tuple(_shortest(file) for file in _by_name(shipped("policies").glob("*.yaml")))
+
+
+def _by_name(files: Iterable[Path]) -> list[Path]:
+    return sorted(files, key=lambda file: file.stem)
 
 
 def find_policy(name_or_path: str) -> Path:

@@ -1,0 +1,226 @@
+"""`relay policy`: check policy files, and ask what one says of an address."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.console import ExitCode, fail, print_json
+
+if TYPE_CHECKING:
+    from relay.config.explain import AddressPolicy
+    from relay.config.problems import Problem
+    from relay.core.delivery import Policy
+    from relay.core.jsonform import Json
+
+app = typer.Typer(
+    name="policy", no_args_is_help=True, help="Check policies, and ask what they say of an address."
+)
+
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        "-p",
+        envvar="RELAY_POLICY",
+        metavar="FILE|NAME",
+        help="Policy file, or the name of a shipped policy.",
+    ),
+]
+"""The option that names the policy in force."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_WIDTH = 80
+
+
+def policy_path(name_or_path: str) -> Path:
+    """Return the policy file that the user means, or end the command."""
+    from relay.config.policy_file import PolicyNotFoundError, find_policy
+
+    try:
+        return find_policy(name_or_path)
+    except PolicyNotFoundError as error:
+        fail(str(error), hint=error.hint)
+
+
+def open_policy(name_or_path: str) -> Policy:
+    """Load the policy that the user means, or end the command with every problem in it."""
+    from relay.config.policy_file import load_policy
+    from relay.config.problems import PolicyFileError
+    from relay.lab.catalogue import SCENARIOS
+
+    path = policy_path(name_or_path)
+    try:
+        return load_policy(path, known_scenarios=frozenset(SCENARIOS))
+    except PolicyFileError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        fail(f"{path} can't be used", hint=f"See more with: relay policy lint {path}")
+    except OSError as error:
+        fail(f"can't read {path}: {error.strerror}")
+
+
+@app.command()
+def lint(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Policy files, or names of shipped policies."),
+    ],
+    *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 on warnings as well as on errors.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check policy files: every problem with its place, and warnings of what surprises.
+
+    Exit code 0: usable; 1: a file has errors (with --strict: or warnings); 2: a file is missing.
+    """
+    from relay.config.problems import Severity
+    from relay.core.jsonform import to_json
+
+    paths = [policy_path(file) for file in files]
+    found = {str(path): _problems(path) for path in dict.fromkeys(paths)}
+    problems = [problem for file in found.values() for problem in file]
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if as_json:
+        print_json(to_json(problems))
+    else:
+        for file, its_problems in found.items():
+            lines = Path(file).read_bytes().decode("utf-8-sig", "replace").splitlines()
+            for problem in its_problems:
+                typer.echo(_lint_text(problem, lines))
+        warnings = len(problems) - errors
+        typer.echo(
+            f"{_count(len(found), 'file')}: {_count(errors, 'error')}, "
+            f"{_count(warnings, 'warning')}"
+        )
+    if errors or (strict and problems):
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def _problems(path: Path) -> tuple[Problem, ...]:
+    from relay.config.lint import lint as find_warnings
+    from relay.config.policy_file import load_policy_file
+    from relay.config.problems import PolicyFileError
+    from relay.lab.catalogue import SCENARIOS
+
+    try:
+        return find_warnings(load_policy_file(path, known_scenarios=frozenset(SCENARIOS)))
+    except PolicyFileError as error:
+        return error.problems
+    except OSError as error:
+        fail(f"can't read {path}: {error.strerror}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _lint_text(problem: Problem, lines: list[str]) -> str:
+    """Return a problem as editors parse it, its words, and the line that it is about."""
+    place = problem.place
+    about = f" in {problem.path}" if problem.path else ""
+    head = f"{place}:{place.column}: {problem.severity.value}{about}"
+    words = textwrap.fill(
+        problem.words, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
+    parts = [head, words]
+    if 0 < place.line <= len(lines) and lines[place.line - 1].strip():
+        parts += _source_with_caret(lines[place.line - 1], place.line, place.column)
+    return "\n".join(parts) + "\n"
+
+
+def _source_with_caret(source: str, line: int, column: int) -> list[str]:
+    margin = f"  {line} | "
+    room = _WIDTH - len(margin) - 1
+    # A long line is shown from where its caret fits into the width.
+    start = max(0, column - room // 2) if len(source) > room else 0
+    shown = "".join(c if c.isprintable() else " " for c in source[start : start + room])
+    caret = f"{'| ':>{len(margin)}}{' ' * (column - 1 - start)}^"
+    return [f"{margin}{shown}", caret]
+
+
+@app.command()
+def explain(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A recipient's address.")],
+    *,
+    policy: PolicyOption = "required-verify",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a policy makes of mail to an address. Nothing is sent."""
+    from relay.config.explain import explain_address
+    from relay.core.jsonform import to_json
+
+    loaded = open_policy(policy)
+    try:
+        found = explain_address(loaded, address)
+    except ValueError as error:
+        fail(f"{address!r}: {error}", hint="Give an address such as jane@example.com.")
+    if as_json:
+        print_json(to_json(found))
+        return
+    typer.echo(f"{found.address} under {found.policy}\n")
+    for name, value in _explained(found):
+        indent = " " * 22
+        head = f"  {name:<20}"
+        typer.echo(
+            textwrap.fill(
+                value, _WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+            )
+        )
+
+
+def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
+    route = found.route if found.route_place is None else f"{found.route} ({found.route_place})"
+    return [
+        ("TLS setting", found.setting.label),
+        ("rule", f"{found.rule} ({found.place})"),
+        ("because", found.reason),
+        ("lowest TLS version", found.minimum_tls.value),
+        ("route", route),
+        ("because", found.route_reason),
+        ("no TLS offered", found.if_no_tls),
+        ("failed handshake", found.if_handshake_fails),
+        ("bad certificate", found.if_bad_certificate),
+    ]
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors."""
+    from relay.config.schema import policy_schema
+
+    print_json(policy_schema())
+
+
+@app.command("list")
+def list_policies(*, as_json: JsonOption = False) -> None:
+    """List the shipped policies."""
+    from relay.config.policy_file import load_policy_file, shipped_policies
+
+    rows: list[Json] = []
+    lines = [f"{'NAME':<24}{'TLS':<18}{'REPLY':<8}ONLY FOR"]
+    for path in shipped_policies():
+        loaded = load_policy_file(path)
+        setting = loaded.tls.default.setting.value
+        reply = loaded.policy.delivery.reply.value
+        listed = [str(entry.pattern) for entry in loaded.tls.restrictions]
+        rows.append(
+            {
+                "name": path.stem,
+                "tls": setting,
+                "restrict_tls_to": list[Json](listed),
+                "reply": reply,
+                "file": str(path),
+            }
+        )
+        lines.append(f"{path.stem:<24}{setting:<18}{reply:<8}{', '.join(listed)}".rstrip())
+    if as_json:
+        print_json(rows)
+        return
+    typer.echo("\n".join(lines))
