@@ -129,7 +129,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     Raises NoJournal where there is none, JournalVersion, or JournalError.
     """
     missing = NoJournal(f"there is no journal at {path}")
-    if not path.exists():
+    if not path.is_file():
         raise missing
     try:
         connection = sqlite3.connect(

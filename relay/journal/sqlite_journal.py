@@ -15,7 +15,7 @@ from relay.journal.lines import BounceLines
 from relay.journal.lock import JournalLock
 from relay.journal.schema import connect_writer
 from relay.journal.sqlite_errors import journal_error
-from relay.journal.sqlite_reader import SqliteReader
+from relay.journal.sqlite_reader import open_reader
 from relay.journal.sqlite_writer import SqliteWriter, abandon_inline, committed_bounces
 
 
@@ -79,7 +79,7 @@ def open_journal(path: Path, *, bounce_lines: Path | None) -> SqliteJournal:
             raise JournalError(
                 f"bounce lines can't be written ({error.strerror or error}): {bounce_lines}"
             ) from error
-        reader = SqliteReader(path)
+        reader = open_reader(path)
         on_failure.pop_all()
     writer = SqliteWriter(path=path, connection=connection, lock=lock, lines=lines)
     return SqliteJournal(path=path, writer=writer, reader=reader, abandoned=abandoned)

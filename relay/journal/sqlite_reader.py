@@ -15,6 +15,7 @@ from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import (
     Counts,
     DueRecipient,
+    JournalReader,
     MessageRecord,
     MessageSummary,
     NotFound,
@@ -35,11 +36,16 @@ _Table = Literal["messages", "sessions", "bounces"]
 _CODE: Final = re.compile(r"(\d{3})?\s*(\d\.\d{1,3}\.\d{1,3})?")
 
 
-class SqliteReader:
-    """Reads a journal; may be used from several threads.
+def open_reader(path: Path) -> JournalReader:
+    """Open the journal at `path` to read it, in any process and beside its writer.
 
-    Made by `connect_reader`'s rules: raises NoJournal, JournalVersion or JournalError.
+    Raises NoJournal where there is none, JournalVersion for another version's, or JournalError.
     """
+    return SqliteReader(path)
+
+
+class SqliteReader:
+    """Reads a journal; may be used from several threads. `open_reader` says what it raises."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -76,12 +82,13 @@ class SqliteReader:
                     SELECT m.sequence, m.record FROM (
                         SELECT DISTINCT message FROM recipients WHERE {where} AND message < ?
                         ORDER BY message DESC LIMIT ?
-                    ) JOIN messages m ON m.sequence = message ORDER BY m.sequence DESC
+                    ) JOIN messages m ON m.sequence = message
                     """,  # noqa: S608 - of the conditions above
                     *(value for _, value in filters),
                     end,
                     limit,
                 )
+                rows.sort(reverse=True)
             else:
                 rows = query(
                     "SELECT sequence, record FROM messages WHERE sequence < ? "
@@ -197,7 +204,8 @@ class SqliteReader:
         with self._snapshot() as query:
             rows = query(
                 "SELECT m.id, r.address, r.next_at "
-                "FROM recipients r JOIN messages m ON m.sequence = r.message "
+                "FROM recipients r INDEXED BY recipients_due "
+                "JOIN messages m ON m.sequence = r.message "
                 "WHERE r.state = 'queued' AND r.next_at <= ? ORDER BY r.next_at LIMIT ?",
                 to_microseconds(now),
                 limit,
@@ -209,7 +217,10 @@ class SqliteReader:
 
     def next_due(self) -> datetime | None:
         with self._snapshot() as query:
-            ((first,),) = query("SELECT min(next_at) FROM recipients WHERE state = 'queued'")
+            ((first,),) = query(
+                "SELECT min(next_at) FROM recipients INDEXED BY recipients_due "
+                "WHERE state = 'queued'"
+            )
         return None if first is None else from_microseconds(first)
 
     def unfinished_inline(self) -> tuple[RecipientRef, ...]:

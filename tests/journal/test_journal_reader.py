@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from journal_records import (
+    NOON,
+    a_bounce,
+    a_message,
+    a_session,
+    a_story,
+    an_attempt,
+    an_envelope,
+)
+
+from relay.core.records import SessionDirection
+from relay.core.replies import StatusCode
+from relay.journal import sqlite_reader
+from relay.journal.api import (
+    Batch,
+    DueRecipient,
+    NotFound,
+    RecipientState,
+    RecipientStatus,
+    RecipientUpdate,
+)
+from relay.journal.sqlite_journal import SqliteJournal, open_journal
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    async with open_journal(tmp_path / "j.sqlite3", bounce_lines=None) as opened:
+        yield opened
+
+
+def ids(found: object) -> list[int]:
+    return [int(summary.envelope.id[1:]) for summary in found]  # type: ignore[attr-defined]
+
+
+async def test_a_messages_whole_way(journal: SqliteJournal) -> None:
+    inbound = a_session(9, direction=SessionDirection.INBOUND, hop=None, evidence=None, faults=())
+    new = a_message(
+        1,
+        recipients=("u@bank.test", "v@bank.test"),
+        state=RecipientState.QUEUED,
+        next_at=NOON,
+        session_id=inbound.id,
+    )
+    later = NOON + timedelta(minutes=5, microseconds=1)
+    await journal.writer.write(Batch(messages=(new,), sessions=(inbound,)))
+    await journal.writer.write(a_story(2))
+    await journal.writer.write(
+        Batch(
+            sessions=(a_session(1),),
+            attempts=(an_attempt(1),),
+            bounces=(a_bounce(1),),
+            updates=(
+                RecipientUpdate(
+                    message_id=new.envelope.id,
+                    recipient="v@bank.test",
+                    state=RecipientState.QUEUED,
+                    next_at=later,
+                ),
+                RecipientUpdate(
+                    message_id=new.envelope.id,
+                    recipient="u@bank.test",
+                    state=RecipientState.FAILED,
+                    next_at=None,
+                ),
+            ),
+        )
+    )
+    record = journal.reader.message(new.envelope.id)
+    assert record.envelope == new.envelope
+    assert record.recipients == (
+        RecipientStatus(recipient="u@bank.test", state=RecipientState.FAILED, next_at=None),
+        RecipientStatus(recipient="v@bank.test", state=RecipientState.QUEUED, next_at=later),
+    )
+    assert record.attempts == (an_attempt(1),)
+    assert record.sessions == (inbound, a_session(1))
+    assert record.bounces == (a_bounce(1),)
+    assert journal.reader.content(new.envelope.id) == new.content
+
+
+async def test_a_session_that_is_not_recorded_yet_is_no_error(journal: SqliteJournal) -> None:
+    await journal.writer.write(Batch(messages=(a_message(1, session_id="s-still-open"),)))
+    assert journal.reader.message("latest").sessions == ()
+
+
+async def test_lists_are_newest_first_and_paged(journal: SqliteJournal) -> None:
+    for number in range(1, 8):
+        await journal.writer.write(a_story(number))
+    read = journal.reader
+    assert ids(read.messages(3)) == [7, 6, 5]
+    assert ids(read.messages(3, before=an_envelope(5).id)) == [4, 3, 2]
+    assert ids(read.messages(3, before=an_envelope(5).id, domain="bank.test")) == [4, 3, 2]
+    assert read.messages(3, before=an_envelope(1).id) == ()
+    assert read.bounces(2, before=a_bounce(3).id) == (
+        a_bounce(2, message=2, session_id=a_session(2).id),
+        a_bounce(1, message=1, session_id=a_session(1).id),
+    )
+    assert read.sessions(2, before=a_session(3).id) == (a_session(2), a_session(1))
+    assert len(read.sessions(50)) == 7
+    with pytest.raises(NotFound):
+        read.messages(3, before="m-unknown")
+
+
+async def test_messages_are_filtered_by_one_recipient(journal: SqliteJournal) -> None:
+    queued, failed, delivered = (
+        RecipientState.QUEUED,
+        RecipientState.FAILED,
+        RecipientState.DELIVERED,
+    )
+    await journal.writer.write(
+        Batch(
+            messages=(
+                a_message(1, recipients=("Ann@bank.test",), state=queued, next_at=NOON),
+                a_message(2, recipients=("bob@aco.bank.test", "ann@bank.test"), state=failed),
+                a_message(3, recipients=("ann@other.test", "cid@bank.test"), state=delivered),
+                a_message(4, recipients=("a@bank.test", "b@bank.test"), state=delivered),
+            )
+        )
+    )
+    read = journal.reader
+    assert ids(read.messages(9, domain="bank.test")) == [4, 3, 2, 1]
+    assert ids(read.messages(9, domain="Bank.Test.")) == [4, 3, 2, 1]
+    assert ids(read.messages(9, domain="aco.bank.test")) == [2]
+    assert ids(read.messages(9, recipient="ann@BANK.test")) == [2, 1]
+    assert ids(read.messages(9, state=delivered)) == [4, 3]
+    assert ids(read.messages(9, recipient="ann@bank.test", state=queued)) == [1]
+    assert ids(read.messages(9, recipient="ann@bank.test", domain="other.test")) == []
+    assert ids(read.messages(1, domain="bank.test", state=delivered)) == [4]
+    assert read.messages(9, domain="no such domain") == ()
+
+
+async def test_bounces_are_filtered(journal: SqliteJournal) -> None:
+    await journal.writer.write(a_story(1))
+    final = StatusCode(554, "5.4.7")
+    other = replace(a_bounce(2), recipient="Who@aco.test", status=final)
+    await journal.writer.write(Batch(bounces=(other,)))
+    read = journal.reader
+    assert read.bounces(9, code="554") == (other,)
+    assert read.bounces(9, code="5.4.7") == (other,)
+    assert read.bounces(9, code="554 5.4.7") == (other,)
+    assert read.bounces(9, code="451 5.4.7") == ()
+    assert read.bounces(9, domain="aco.test") == (other,)
+    assert read.bounces(9, recipient="who@ACO.test") == (other,)
+    assert read.bounces(9, recipient="who@aco.test", code="451") == ()
+    assert [bounce.id for bounce in read.bounces(9)] == [a_bounce(2).id, a_bounce(1).id]
+    for wrong in ("", " ", "45", "4.7", "TLS", "451 4.7.5 x"):
+        with pytest.raises(ValueError, match="not a code"):
+            read.bounces(9, code=wrong)
+
+
+async def test_an_id_may_be_a_beginning_or_latest(journal: SqliteJournal) -> None:
+    read = journal.reader
+    for missing in (read.message, read.content, read.bounce, read.session):
+        with pytest.raises(NotFound, match=r"no .* yet"):
+            missing("latest")
+    for number in (1, 2, 20):
+        await journal.writer.write(a_story(number))
+    assert read.message("latest").envelope == an_envelope(20)
+    assert read.bounce("latest").id == a_bounce(20).id
+    assert read.session("latest") == a_session(20)
+    assert read.session("s000000000000000" + "1") == a_session(1)
+    assert read.session("s00000000000000" + "2") == a_session(20)
+    assert read.bounce(" " + a_bounce(2).id + "\n").id == a_bounce(2).id
+    with pytest.raises(NotFound, match="several ids begin"):
+        read.session("s0")
+    for unknown in ("", "x", "s1", "%", "latest ", "S" + a_session(1).id[1:]):
+        with pytest.raises(NotFound, match="the journal has no session"):
+            read.session(unknown)
+
+
+async def test_a_whole_id_is_found_although_a_longer_one_begins_with_it(
+    journal: SqliteJournal,
+) -> None:
+    await journal.writer.write(Batch(sessions=(a_session(1, id="s1"), a_session(2, id="s10"))))
+    assert journal.reader.session("s1").id == "s1"
+
+
+async def test_the_newest_message_with_a_header(journal: SqliteJournal) -> None:
+    same = "<same@crm.test>"
+    await journal.writer.write(
+        Batch(
+            messages=(
+                a_message(1, message_id_header=same),
+                a_message(2, message_id_header=same),
+                a_message(3, message_id_header=None),
+            )
+        )
+    )
+    assert journal.reader.find_by_message_id_header(same) == an_envelope(2).id
+    assert journal.reader.find_by_message_id_header("<other>") is None
+
+
+async def test_the_queue(journal: SqliteJournal) -> None:
+    queued = RecipientState.QUEUED
+    read, second = journal.reader, timedelta(seconds=1)
+    assert read.next_due() is None
+    assert read.due(NOON, 9) == ()
+    await journal.writer.write(
+        Batch(
+            messages=(
+                a_message(1, state=queued, next_at=NOON + second),
+                a_message(2, recipients=("a@x.test", "b@x.test"), state=queued, next_at=NOON),
+                a_message(3, state=RecipientState.DELIVERED),
+            ),
+            updates=(
+                RecipientUpdate(
+                    message_id=an_envelope(2).id,
+                    recipient="a@x.test",
+                    state=queued,
+                    next_at=NOON + 2 * second,
+                ),
+            ),
+        )
+    )
+    due = [
+        DueRecipient(message_id=an_envelope(2).id, recipient="b@x.test", next_at=NOON),
+        DueRecipient(message_id=an_envelope(1).id, recipient="u@bank.test", next_at=NOON + second),
+        DueRecipient(message_id=an_envelope(2).id, recipient="a@x.test", next_at=NOON + 2 * second),
+    ]
+    assert read.next_due() == NOON
+    assert read.due(NOON - second, 9) == ()
+    assert read.due(NOON, 9) == tuple(due[:1])
+    assert read.due(NOON + 5 * second, 9) == tuple(due)
+    assert read.due(NOON + 5 * second, 2) == tuple(due[:2])
+
+
+async def test_one_recipients_history(journal: SqliteJournal) -> None:
+    to_v = replace(an_attempt(2).outcomes[0], recipient="v@bank.test")
+    attempts = (
+        an_attempt(1),
+        an_attempt(2, outcomes=(to_v,)),
+        an_attempt(3, outcomes=(to_v, *an_attempt(3).outcomes)),
+    )
+    await journal.writer.write(Batch(messages=(a_message(1),), attempts=attempts))
+    message = an_envelope(1).id
+    assert journal.reader.attempts_of(message, "u@bank.test") == (attempts[0], attempts[2])
+    assert journal.reader.attempts_of(message, "v@bank.test") == attempts[1:]
+    assert journal.reader.attempts_of(message, "w@bank.test") == ()
+    with pytest.raises(NotFound):
+        journal.reader.attempts_of("m-unknown", "u@bank.test")
+
+
+async def test_counts_have_every_state(journal: SqliteJournal) -> None:
+    assert set(journal.reader.counts().recipients.values()) == {0}
+    await journal.writer.write(a_story(1))
+    await journal.writer.write(
+        Batch(messages=(a_message(2, recipients=("a@x.test", "b@x.test")),), sessions=())
+    )
+    counts = journal.reader.counts()
+    assert (counts.messages, counts.sessions, counts.attempts, counts.bounces) == (2, 1, 1, 1)
+    assert counts.recipients == {
+        RecipientState.QUEUED: 0,
+        RecipientState.INLINE: 2,
+        RecipientState.DELIVERED: 0,
+        RecipientState.FAILED: 1,
+        RecipientState.ABANDONED: 0,
+    }
+
+
+async def test_no_query_walks_a_table(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look-up and list must cost the same with a million messages as with one."""
+    await journal.writer.write(a_story(1))
+    plans: list[str] = []
+
+    def explained(self: sqlite_reader._Query, sql: str, *parameters: str | int) -> list[object]:
+        connection: sqlite3.Connection = self._connection
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+        plans.extend(row[3] for row in plan)
+        return connection.execute(sql, parameters).fetchall()
+
+    monkeypatch.setattr(sqlite_reader._Query, "__call__", explained)
+    read, everyone = journal.reader, "u@bank.test"
+    read.messages(5)
+    read.messages(5, before="latest")
+    read.messages(5, domain="bank.test")
+    read.messages(5, recipient=everyone, state=RecipientState.FAILED)
+    read.messages(5, state=RecipientState.FAILED, before="latest")
+    read.message("latest")
+    read.message(an_envelope(1).id)
+    read.content("latest")
+    read.find_by_message_id_header("<1@crm.test>")
+    read.attempts_of("latest", everyone)
+    read.bounces(5)
+    read.bounces(5, domain="bank.test", recipient=everyone, code="451 4.7.5")
+    read.bounces(5, code="4.7.5")
+    read.bounce("latest")
+    read.sessions(5)
+    read.session(a_session(1).id)
+    read.due(NOON, 5)
+    read.next_due()
+    read.unfinished_inline()
+    harmless = ("SCAN (subquery", "SCAN recipients USING COVERING INDEX recipients_due")
+    walks = [step for step in plans if "SCAN" in step and not step.startswith(harmless)]
+    assert walks == []
+    sorts = [step for step in plans if "TEMP B-TREE" in step]
+    assert sorts == []
+    assert any("recipients_due" in step for step in plans)
