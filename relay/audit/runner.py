@@ -69,8 +69,9 @@ def _verdict(sent: Sent, arrived: Arrived) -> str:
         return f"{sent.code} {sent.enhanced}" if sent.enhanced else str(sent.code)
     if not arrived.encrypted:
         return Protection.CLEAR.value
-    verified = sent.protection is Protection.VERIFIED
-    return (Protection.VERIFIED if verified else Protection.ENCRYPTED).value
+    if sent.protection is Protection.VERIFIED:
+        return Protection.VERIFIED.value
+    return Protection.ENCRYPTED.value
 
 
 def _compare(

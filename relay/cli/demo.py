@@ -12,6 +12,8 @@ import typer
 from relay.cli.console import ExitCode, console, fail, print_json
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from relay.audit.runner import Cell
     from relay.core.jsonform import Json
 
@@ -130,7 +132,7 @@ def _print_table(cells: Sequence[Cell]) -> None:
     )
 
 
-def _cell_text(cell: Cell) -> object:
+def _cell_text(cell: Cell) -> Text:
     from rich.text import Text
 
     if not cell.as_expected:

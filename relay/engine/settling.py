@@ -108,6 +108,7 @@ class Settler:
         tell_client: bool,
     ) -> Bounce:
         failure: Failure
+        will_retry_at: datetime | None
         match step:
             case Wait(until=until, failure=failure):
                 action, expired, will_retry_at = BounceAction.DELAYED, False, until
