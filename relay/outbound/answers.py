@@ -6,6 +6,8 @@ The library raises for both; here its exceptions become values, and nobody else 
 
 from __future__ import annotations
 
+import os
+import ssl
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,7 +71,7 @@ def _reason(error: BaseException) -> str:
     """Return the operating system's reason behind an error, if there is one."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno:
+            return os.strerror(cause.errno)
         cause = cause.__cause__
     return "the host closed the connection"

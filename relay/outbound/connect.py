@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from typing import Final
 
@@ -58,7 +59,7 @@ def _failure(error: OSError | OverflowError) -> ConnectionFailure:
     if isinstance(error, TimeoutError):
         problem, detail = ConnectionProblem.TIMEOUT, "no connection in time"
     else:
-        detail = getattr(error, "strerror", None) or "the port is out of range"
+        detail = os.strerror(number) if number and number > 0 else "not an address and port"
         if number in _REFUSED:
             problem = ConnectionProblem.REFUSED
         elif number in _LOST:

@@ -1,0 +1,98 @@
+"""The relay's side of a test: short-hands to open, admit and send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from relay.core.addresses import Domain
+from relay.core.records import BodyType, Envelope, ReplyMode
+from relay.core.routing import Hop
+from relay.core.settings import TlsSetting
+from relay.core.tls_policy import TlsPolicy, TrustAnchors
+from relay.outbound.session import Admitted, NotAdmitted, OutboundSession, SessionOptions
+from relay.tls.contexts import ClientContexts
+from relay.tls.trust import TrustStores
+
+DOMAIN = Domain("peer.test")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Relay:
+    """The relay's side of a test: opens, admits, and closes."""
+
+    stores: TrustStores
+    contexts: ClientContexts
+    trust: TrustAnchors
+
+    def policy(self, setting: TlsSetting) -> TlsPolicy:
+        return TlsPolicy.for_setting(setting, trust=self.trust)
+
+    async def open(
+        self,
+        hop: Hop,
+        policy: TlsPolicy | TlsSetting = TlsSetting.PREFERRED,
+        *,
+        wait: float = 5.0,
+        allow_external: bool = False,
+    ) -> OutboundSession:
+        if isinstance(policy, TlsSetting):
+            policy = self.policy(policy)
+        return await OutboundSession.open(
+            hop,
+            policy,
+            options=SessionOptions(
+                local_hostname="relay.lab.test",
+                connect_timeout=timedelta(seconds=wait),
+                command_timeout=timedelta(seconds=wait),
+                allow_external=allow_external,
+            ),
+            contexts=self.contexts,
+            now=utc_now,
+            session_id="session-1",
+        )
+
+    async def admit(
+        self, session: OutboundSession, policy: TlsPolicy | TlsSetting = TlsSetting.PREFERRED
+    ) -> Admitted | NotAdmitted:
+        if isinstance(policy, TlsSetting):
+            policy = self.policy(policy)
+        return await session.admit(
+            policy, recipient_domain=DOMAIN, store=self.stores.store(policy.trust)
+        )
+
+    async def admitted(
+        self, session: OutboundSession, policy: TlsPolicy | TlsSetting = TlsSetting.PREFERRED
+    ) -> Admitted:
+        admission = await self.admit(session, policy)
+        assert isinstance(admission, Admitted)
+        return admission
+
+
+MESSAGE = b"Subject: test\r\n\r\nHello.\r\n"
+
+
+def envelope(
+    *,
+    reverse_path: str = "sender@origin.test",
+    recipients: tuple[str, ...] = ("one@peer.test",),
+    smtputf8: bool = False,
+    body: BodyType = BodyType.SEVEN_BIT,
+) -> Envelope:
+    return Envelope(
+        id="message-1",
+        reverse_path=reverse_path,
+        recipients=recipients,
+        received_at=utc_now(),
+        size=len(MESSAGE),
+        sha256="0" * 64,
+        body=body,
+        smtputf8=smtputf8,
+        reply_mode=ReplyMode.INLINE,
+        policy="test.yaml",
+        policy_sha256="0" * 64,
+    )
