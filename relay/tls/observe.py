@@ -27,9 +27,6 @@ _REASONS: Final = {
     "UNSUPPORTED_PROTOCOL": _P.PROTOCOL_VERSION,
     "NO_PROTOCOLS_AVAILABLE": _P.PROTOCOL_VERSION,
     "WRONG_SSL_VERSION": _P.PROTOCOL_VERSION,
-    # RFC 8446 section 6.2: no acceptable set of parameters, and no suite that is strong enough.
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": _P.NO_SHARED_CIPHER,
-    "TLSV1_ALERT_INSUFFICIENT_SECURITY": _P.NO_SHARED_CIPHER,
     "NO_SHARED_CIPHER": _P.NO_SHARED_CIPHER,
     "NO_CIPHERS_AVAILABLE": _P.NO_SHARED_CIPHER,
     "WRONG_CIPHER_RETURNED": _P.NO_SHARED_CIPHER,
@@ -48,6 +45,11 @@ _REASONS: Final = {
     "WRONG_SIGNATURE_TYPE": _P.WEAK_PARAMETERS,
     "BAD_SIGNATURE": _P.BAD_SIGNATURE,
 }
+
+_NO_ACCEPTABLE_PARAMETERS: Final = frozenset(
+    {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY"}
+)
+"""RFC 8446 section 6.2: no common set of parameters, or none that is strong enough."""
 
 
 def observe_done(
@@ -71,7 +73,7 @@ def observe_failed(error: BaseException) -> tuple[HandshakeFailed, tuple[str, ..
     """
     errors = tuple(_with_causes(error))
     chain = next((chain for e in errors if (chain := kept_chain(e))), ())
-    return _classify(errors), chain
+    return _classify(errors, chain_came=bool(chain)), chain
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
@@ -84,10 +86,10 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or hidden
 
 
-def _classify(errors: tuple[BaseException, ...]) -> HandshakeFailed:
+def _classify(errors: tuple[BaseException, ...], *, chain_came: bool) -> HandshakeFailed:
     for error in errors:
         if isinstance(error, ssl.SSLError):
-            return _classify_tls(error)
+            return _classify_tls(error, chain_came=chain_came)
     for error in errors:
         # asyncio's handshake timer aborts without an errno; the operating system gives one.
         if isinstance(error, ConnectionAbortedError):
@@ -100,17 +102,22 @@ def _classify(errors: tuple[BaseException, ...]) -> HandshakeFailed:
     return HandshakeFailed(problem=_P.OTHER, detail=type(errors[0]).__name__)
 
 
-def _classify_tls(error: ssl.SSLError) -> HandshakeFailed:
+def _classify_tls(error: ssl.SSLError, *, chain_came: bool) -> HandshakeFailed:
+    # Errors that OpenSSL did not raise itself lack these attributes.
     if isinstance(error, ssl.SSLCertVerificationError):
+        code = getattr(error, "verify_code", None)
         return HandshakeFailed(
             problem=_P.CERTIFICATE_REFUSED,
-            detail=f"{error.verify_message} (OpenSSL verify code {error.verify_code})",
-            verify_code=error.verify_code,
+            detail=f"{getattr(error, 'verify_message', 'no reason')} (OpenSSL verify code {code})",
+            verify_code=code,
         )
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
         return _closed(error)
-    reason = error.reason or ""
+    reason = getattr(error, "reason", None) or ""
     problem = _REASONS.get(reason)
+    if reason in _NO_ACCEPTABLE_PARAMETERS and not chain_came:
+        # A host that has sent its certificate had found a cipher; its alert is about more.
+        problem = _P.NO_SHARED_CIPHER
     if problem is None:
         problem = _P.ALERT if "_ALERT_" in reason else _P.OTHER
     return HandshakeFailed(problem=problem, detail=_readable(reason))

@@ -94,7 +94,7 @@ def build_path(
 ) -> CertificationPath:
     """Follow the issuers from the leaf up; like OpenSSL, without going back on a choice."""
     below = CertificatePool(sent)
-    path = (leaf,)
+    path: tuple[x509.Certificate, ...] = (leaf,)
     while (end := _end_of(path, anchors)) is None:
         issuer = _next_issuer(path, (anchors, below), at)
         if issuer is None or len(path) == _MAX_LENGTH:

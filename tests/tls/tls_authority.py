@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from relay.core.settings import TlsVersion
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -76,7 +79,6 @@ class Recipe:
     usage: x509.KeyUsage | None = field(default_factory=lambda: key_usage(sign_certificates=False))
     extended_usage: x509.ExtendedKeyUsage | None = SERVER_AUTH
     more: Sequence[tuple[x509.ExtensionType, bool]] = ()
-    digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
     sha1: bool = False
 
 
@@ -145,7 +147,7 @@ def issue(recipe: Recipe, issuer: Issued | None) -> Issued:
     for value, critical in extensions:
         if value is not None:
             builder = builder.add_extension(value, critical=critical)
-    certificate = builder.sign(issuer_key, recipe.digest)
+    certificate = builder.sign(issuer_key, hashes.SHA256())
     if recipe.sha1:
         certificate = _signed_with_sha1(certificate, issuer_key)
     return Issued(certificate=certificate, key=recipe.key)
@@ -214,14 +216,40 @@ def server_context(issued: Issued, above: Sequence[Issued] = ()) -> ssl.SSLConte
     return context
 
 
+_ONLY = {
+    TlsVersion.TLS1_0: ssl.TLSVersion.TLSv1,
+    TlsVersion.TLS1_1: ssl.TLSVersion.TLSv1_1,
+    TlsVersion.TLS1_2: ssl.TLSVersion.TLSv1_2,
+    TlsVersion.TLS1_3: ssl.TLSVersion.TLSv1_3,
+}
+
+
+def speak_only(context: ssl.SSLContext, version: TlsVersion) -> None:
+    """Make a server speak one version of TLS."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = _ONLY[version]
+
+
+def unchanged(octets: bytes) -> bytes:
+    return octets
+
+
 def handshake(
-    client: ssl.SSLContext, server: ssl.SSLContext, name: str | None = HOST
+    client: ssl.SSLContext,
+    server: ssl.SSLContext,
+    name: str | None = HOST,
+    *,
+    on_the_way: Callable[[bytes], bytes] = unchanged,
 ) -> ssl.SSLObject:
-    """Run a handshake in memory; return the client's side, or raise what it raised."""
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    """Run a handshake in memory; return the client's side, or raise what it raised.
+
+    `on_the_way` may change what the server sends.
+    """
+    from_server, to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [
         client.wrap_bio(to_client, to_server, server_hostname=name),
-        server.wrap_bio(to_server, to_client, server_side=True),
+        server.wrap_bio(to_server, from_server, server_side=True),
     ]
     waiting = list(sides)
     while waiting:
@@ -230,5 +258,7 @@ def handshake(
                 side.do_handshake()
             except ssl.SSLWantReadError:
                 continue
+            finally:
+                to_client.write(on_the_way(from_server.read()))
             waiting.remove(side)
     return sides[0]
