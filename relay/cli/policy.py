@@ -210,11 +210,12 @@ def list_policies(*, as_json: JsonOption = False) -> None:
         setting = loaded.tls.default.setting.value
         reply = loaded.policy.delivery.reply.value
         listed = [str(entry.pattern) for entry in loaded.tls.restrictions]
+        names: list[Json] = [*listed]
         rows.append(
             {
                 "name": path.stem,
                 "tls": setting,
-                "restrict_tls_to": list[Json](listed),
+                "restrict_tls_to": names,
                 "reply": reply,
                 "file": str(path),
             }

@@ -98,6 +98,8 @@ def _explain(detail: Any, path: KeyPath, tree: SourceTree, report: Report) -> No
             report.at_value(tree, path, str(error), hint=getattr(error, "hint", None))
         case "list_type":
             hint = f"write [{detail['input']}]" if isinstance(detail["input"], str) else None
+            if path == ("restrict_tls_to",):
+                hint = "write domains parted by commas, or a list of them"
             report.at_value(tree, path, f"{found} is not a list", hint=hint)
         case "model_type" | "model_attributes_type":
             hint = None if path else "a policy begins like this: 'tls: Required'"

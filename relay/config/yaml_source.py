@@ -125,19 +125,22 @@ def _syntax(error: yaml.MarkedYAMLError, lines: list[str], name: str) -> Problem
         # The end of the file says little; where the unfinished thing began says more.
         mark = error.context_mark or mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
-    rest = lines[line][column:] if line < len(lines) else ""
-    hint = None
-    if rest.startswith("\t"):
-        hint = "indent with blanks, not with tabs"
-    elif rest[:1] in {"%", "`"}:
-        hint = f"quote text that starts with {rest[0]!r}"
-    elif "mapping values are not allowed" in (error.problem or ""):
-        hint = "check the indentation, and quote text that has ': ' in it"
-    elif line < len(lines) and "]:" in lines[line]:
-        hint = 'quote IPv6 addresses, as in "[::1]:25"'
+    message, hint = _syntax_words(error, lines[line] if line < len(lines) else "", column)
+    return Problem(place=Place(name, line + 1, column + 1), path="", message=message, hint=hint)
+
+
+def _syntax_words(error: yaml.MarkedYAMLError, source: str, column: int) -> tuple[str, str | None]:
+    """Return what is wrong and a hint; in our own words where people often meet it."""
+    first = source[column : column + 1]
+    if first == "\t":
+        return "a tab can't indent in YAML", "indent with blanks"
+    if first in {"%", "`"}:
+        return f"text can't start with {first!r} in YAML", "put it in quotes"
+    if "mapping values are not allowed" in (error.problem or ""):
+        return "': ' can't stand here", "check the indentation, and quote text that has ': ' in it"
     context = f" {error.context}" if error.context else ""
     message = f"this is not YAML{context}: {error.problem or 'it can not be read'}"
-    return Problem(place=Place(name, line + 1, column + 1), path="", message=message, hint=hint)
+    return message, 'quote IPv6 addresses, as in "[::1]:25"' if "]:" in source else None
 
 
 def _start(event: _Event) -> tuple[int, int]:
