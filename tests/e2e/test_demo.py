@@ -1,0 +1,82 @@
+"""`relay demo`: every cell as typed by hand; and it notices a judge that was broken on purpose."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from relay.audit.expectations import EXPECTATIONS
+from relay.cli.app import app
+from relay.core import verdicts
+from relay.core.evidence import TlsEvidence
+from relay.core.faults import TlsFault
+from relay.core.settings import Protection, TlsSetting
+from relay.core.tls_policy import TlsPolicy
+from relay.lab.catalogue import SCENARIOS
+from relay.outbound import session
+
+
+def test_every_cell_is_as_expected() -> None:
+    result = CliRunner().invoke(app, ["demo", "--json"])
+    cells = json.loads(result.stdout)
+    wrong = [cell for cell in cells if not cell["as_expected"]]
+    assert wrong == []
+    assert result.exit_code == 0
+    assert [(c["scenario"], c["setting"]) for c in cells] == [
+        (name, setting.value) for name in SCENARIOS for setting in TlsSetting
+    ]
+    assert {"scenario", "setting", "verdict", "code", "delivered", "expected"} <= set(cells[0])
+    for cell in cells:
+        assert (
+            cell["delivered"]
+            is EXPECTATIONS[cell["scenario"]][TlsSetting(cell["setting"])].delivered
+        )
+
+
+def test_every_scenario_has_expectations() -> None:
+    assert set(EXPECTATIONS) == set(SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "broken"),
+    [
+        ("no-starttls", verdicts.Deliver(protection=Protection.CLEAR)),
+        ("expired", verdicts.Deliver(protection=Protection.ENCRYPTED)),
+        ("good", verdicts.Terminate(faults=())),
+        ("good", verdicts.RetryInClear(faults=())),
+    ],
+    ids=["delivers-in-clear", "ignores-expiry", "refuses-the-good", "downgrades"],
+)
+def test_a_broken_judge_makes_demo_exit_1(
+    monkeypatch: pytest.MonkeyPatch, scenario: str, broken: verdicts.Verdict
+) -> None:
+    honest = verdicts.judge
+
+    def judge(
+        policy: TlsPolicy, evidence: TlsEvidence, faults: tuple[TlsFault, ...]
+    ) -> verdicts.Verdict:
+        verifies = policy.setting is TlsSetting.REQUIRED_VERIFY
+        return broken if verifies else honest(policy, evidence, faults)
+
+    monkeypatch.setattr(session, "judge", judge)
+    result = CliRunner().invoke(app, ["demo", "--scenario", scenario, "--json"])
+    assert result.exit_code == 1
+    wrong = [cell for cell in json.loads(result.stdout) if not cell["as_expected"]]
+    assert [cell["setting"] for cell in wrong] == ["required-verify"]
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    result = CliRunner().invoke(app, ["demo", "--scenario", "good", "--scenario", "no-starttls"])
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert (
+        "10 messages, 8 stored by their receivers, 2 refused; 0 not as expected." in result.stdout
+    )
+
+
+def test_an_unknown_scenario_is_a_usage_error() -> None:
+    result = CliRunner().invoke(app, ["demo", "--scenario", "nonsense"])
+    assert result.exit_code == 2
+    assert "nonsense" in result.stderr
