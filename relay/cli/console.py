@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from relay.core.jsonform import Json
+
+_OBEYED: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line separators, writing directions, lone surrogates that JSON leaves as is."""
 
 
 @unique
@@ -35,8 +39,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_json(data: Json) -> None:
-    """Print one JSON document."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print one JSON document; what a terminal would obey instead of show is escaped in it."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    typer.echo(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def fail(what: str, *, hint: str | None = None, code: ExitCode = ExitCode.USAGE) -> NoReturn:
