@@ -51,7 +51,9 @@ class CodeBook:
     def entry(self, failure: Failure) -> CodeEntry:
         """Return the code and text for a failure."""
         if isinstance(failure, PeerRefusal):
-            return CodeEntry(failure.reply.status, failure.reply.words)
+            # A positive reply in the wrong place (RFC 3463: protocol error) must not read as one.
+            status = StatusCode(451, "4.5.0") if failure.reply.positive else failure.reply.status
+            return CodeEntry(status, failure.reply.words)
         kind = failure_kind(failure)
         assert kind is not None
         return self.entries[kind]

@@ -61,7 +61,9 @@ def prepare(
             LocalProblem.NEEDS_SMTPUTF8,
             "the message's header has UTF-8, the host does not offer SMTPUTF8",
         )
-    reverse_path = _path(envelope.reverse_path, offers_utf8=offers_utf8)
+    reverse_path = (
+        _path(envelope.reverse_path, offers_utf8=offers_utf8) if envelope.reverse_path else b"<>"
+    )
     if isinstance(reverse_path, LocalRefusal):
         return reverse_path
     paths = {recipient: _path(recipient, offers_utf8=offers_utf8) for recipient in recipients}
@@ -112,8 +114,6 @@ def _size_limit(extensions: Mapping[str, str]) -> int:
 
 def _path(address: str, *, offers_utf8: bool) -> bytes | LocalRefusal:
     """Return an address in angle brackets, as written where the host allows it."""
-    if not address:
-        return b"<>"
     try:
         parsed = parse_address(address)
         as_written = b"<" + address.encode() + b">"
