@@ -337,7 +337,7 @@ class PolicyShape(TlsChoices):
     """The code book: which codes and texts failures get, as a name, or as a mapping that also
     replaces single entries."""
     salesforce: SalesforceShape | None = None
-    """Where Salesforce's own documents disagree: which one to follow."""
+    """Which of Salesforce's documents to follow where they disagree."""
 
 
 SHAPES: Final[dict[str, type[Shape]]] = {

@@ -1,0 +1,101 @@
+"""The JSON Schema is current, takes what the loader takes and refuses what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from relay.config.file_shape import SHAPES, PolicyShape, keys_of
+from relay.config.policy_file import load_policy_text
+from relay.config.problems import PolicyFileError
+from relay.config.resources import shipped
+from relay.config.schema import FILE_NAME, policy_schema
+from relay.config.yaml_source import read_yaml
+
+SCHEMA = policy_schema()
+POLICIES = sorted(shipped("policies").glob("*.yaml"))
+
+
+def errors(data: object) -> list[Any]:
+    return list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(data))
+
+
+def test_the_shipped_schema_is_current() -> None:
+    # After a change: relay policy schema > policies/policy.schema.json
+    stored = json.loads((shipped("policies") / FILE_NAME).read_text())
+    assert stored == SCHEMA
+
+
+def test_it_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+def test_shipped_policies_validate(path: Path) -> None:
+    assert errors(read_yaml(path.read_text(), name=path.name).data) == []
+
+
+def test_every_key_is_described() -> None:
+    parts = [SCHEMA, *SCHEMA["$defs"].values()]
+    described = [(name, key) for part in parts for name, key in part["properties"].items()]
+    assert len(described) == sum(len(keys_of(shape)) for shape in [PolicyShape, *SHAPES.values()])
+    assert [name for name, key in described if not key.get("description")] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "tls: RequiredVerify",
+        "restrict_tls_to: [a.example, '*.b.example']\ntls: Off",
+        "minimum_tls: 1.3",
+        "minimum_tls: '1.3'",
+        "relay: smtps://[::1]:465".replace("smtps", "'smtps") + "'",
+        "relay: {host: mx.example.com, port: 587, tls_mode: starttls}",
+        "retry: none",
+        "retry: {delays: [1s, 2], expire_after: 1.5h}",
+        "codes: rfc",
+        "codes: {book: rfc, no-banner: '451 4.4.2 silence'}",
+        "rules: [{match: '*', common_name: fallback, also_match_domain: true}]",
+    ],
+)
+def test_what_the_loader_takes(text: str) -> None:
+    load_policy_text(text, name="p")
+    assert errors(read_yaml(text, name="p").data) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "tsl: Off",
+        "tls: Requird",
+        "tls: false",
+        "restrict_tls_to: 5",
+        "restrict_tls_to: ['a.*.example']",
+        "minimum_tls: 1.4",
+        "rules: {}",
+        "rules: [{tls: Off}]",
+        "rules: [{match: jane@a.example}]",
+        "routes: [{match: a.example}]",
+        "routes: [{match: a.example, to: 'http://a'}]",
+        "relay: {port: 25}",
+        "relay: {host: a.example, port: 70000}",
+        "retry: sometimes",
+        "retry: {attempts: 0}",
+        "reply: later",
+        "reply_within: soon",
+        "connect_timeout: 0",
+        "trust: lab",
+        "codes: {tls-refused: '250 2.0.0 fine'}",
+        "codes: {tls-refusd: '451 4.0.0 no'}",
+        "also_match_domain: yes",
+        "salesforce: {preferred_verify_on_bad_certificate: ignore}",
+    ],
+)
+def test_what_the_loader_refuses(text: str) -> None:
+    with pytest.raises(PolicyFileError):
+        load_policy_text(text, name="p")
+    assert errors(read_yaml(text, name="p").data)
