@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_recipe_sends_the_certificates_that_it_says(
         authority.issue(shipped_recipes()[name], HOST).chain_pem
     )
     assert len(chain) == length
-    for below, above in zip(chain, chain[1:], strict=False):
+    for below, above in pairwise(chain):
         below.verify_directly_issued_by(above)
 
 
@@ -232,7 +233,7 @@ def test_a_damaged_authority_is_named_not_replaced(tmp_path: Path, content: byte
 
 def test_a_directory_that_can_not_be_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AuthorityError, match="can't be kept in .*file/certs: Not a directory"):
+    with pytest.raises(AuthorityError, match=r"can't be kept in .*file/certs: Not a directory"):
         LabAuthority(tmp_path / "file" / "certs")
 
 

@@ -77,7 +77,10 @@ def test_every_problem_of_a_file_is_named(tmp_path: Path) -> None:
     ("change", "word"),
     [
         (("valid_from: -1d", "valid_from: +91d"), "valid_from must lie before"),
-        (("issuer: lab-intermediate", "issuer: itself\nsends: [leaf, intermediate]"), "intermediate"),
+        (
+            ("issuer: lab-intermediate", "issuer: itself\nsends: [leaf, intermediate]"),
+            "intermediate",
+        ),
         (("issuer: lab-intermediate", "issuer: lab-root\nsends: [leaf, intermediate]"), "sends"),
         (("about:", "name: other\nabout:"), "name"),
         (("about: As it should be.", "about: [unclosed"), "some.yaml"),
