@@ -16,6 +16,7 @@ from cryptography import x509
 from OpenSSL import crypto
 
 from relay.tls.path import CertificationPath
+from relay.tls.pool import CertificatePool
 from relay.tls.trust import TrustStore
 
 _NO_CHECK_TIME: Final = 0x200000
@@ -37,26 +38,27 @@ def objections(
     store: TrustStore,
     at: datetime,
 ) -> tuple[Objection, ...]:
-    """Return OpenSSL's answers to both questions, as far as they are objections."""
+    """Return what OpenSSL objects to; the second question is asked only after a first objection."""
     flags = crypto.X509StoreFlags.CRL_CHECK if store.checks_revocation else 0
-    at_that_time = _store(store.anchors.certificates, store, flags)
+    at_that_time = _store(store.anchors, store, flags)
     # pyOpenSSL reads the fields of the time as UTC, whatever its zone.
     at_that_time.set_time(at.astimezone(UTC))
-
+    first = _objection(at_that_time, path.leaf, sent)
+    if first is None:
+        return ()
     if path.trusted:
-        otherwise = _store(store.anchors.certificates, store, flags | _NO_CHECK_TIME)
+        otherwise = _store(store.anchors, store, flags | _NO_CHECK_TIME)
     else:
         flags = crypto.X509StoreFlags.PARTIAL_CHAIN | _NO_CHECK_TIME
-        otherwise = _store((path.top,), store, flags)
+        otherwise = _store(CertificatePool((path.top,)), store, flags)
+    second = _objection(otherwise, path.leaf, sent)
+    return (first,) if second is None or second == first else (first, second)
 
-    answers = (_objection(question, path.leaf, sent) for question in (at_that_time, otherwise))
-    return tuple(dict.fromkeys(answer for answer in answers if answer is not None))
 
-
-def _store(anchors: Sequence[x509.Certificate], trust: TrustStore, flags: int) -> crypto.X509Store:
+def _store(anchors: CertificatePool, trust: TrustStore, flags: int) -> crypto.X509Store:
     store = crypto.X509Store()
-    for anchor in anchors:
-        store.add_cert(crypto.X509.from_cryptography(anchor))
+    for anchor in anchors.for_openssl:
+        store.add_cert(anchor)
     for crl in trust.revocation_lists:
         store.add_crl(crl)
     store.set_flags(flags)

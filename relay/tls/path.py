@@ -110,6 +110,8 @@ def _next_issuer(
     last = path[-1]
     for pool in pools:
         issuers = [issuer for issuer in pool.issuers_of(last) if issuer not in path]
+        if len(issuers) == 1:
+            return issuers[0]
         if issuers:
             return min(issuers, key=lambda issuer: _unlikely(last, issuer, at))
     return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
+from OpenSSL import crypto
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -71,6 +73,13 @@ class CertificatePool:
         self._by_subject: dict[NameKey, list[x509.Certificate]] = {}
         for certificate in self.certificates:
             self._by_subject.setdefault(name_key(certificate.subject), []).append(certificate)
+
+    @cached_property
+    def for_openssl(self) -> tuple[crypto.X509, ...]:
+        """The same certificates as pyOpenSSL's; a system's hundreds are turned into them once."""
+        return tuple(
+            crypto.X509.from_cryptography(certificate) for certificate in self.certificates
+        )
 
     def __contains__(self, certificate: x509.Certificate) -> bool:
         return certificate in self._by_subject.get(name_key(certificate.subject), ())
