@@ -8,7 +8,7 @@ is the defence against SMTP smuggling.
 from __future__ import annotations
 
 from enum import Enum, unique
-from typing import Final
+from typing import Final, Self
 
 _END: Final = b"\r\n.\r\n"
 _DRAIN_SLACK: Final = 1_048_576
@@ -101,12 +101,32 @@ class Buffered:
     """Counts the octets of content that all sessions together hold."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.octets = 0
 
-    def change(self, octets: int) -> bool:
-        """Count octets more, or fewer where negative; False, and not counted, beyond the limit."""
-        if octets > 0 and self.octets + octets > self._limit:
+    def share(self) -> Share:
+        """Return one message's part, to be used as a context."""
+        return Share(self)
+
+
+class Share:
+    """One message's part of what may be held; given back when its context ends."""
+
+    def __init__(self, of: Buffered) -> None:
+        self._of = of
+        self._octets = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._of.octets -= self._octets
+        self._octets = 0
+
+    def hold(self, octets: int) -> bool:
+        """Count so many octets as held by this message; False, and unchanged, beyond the limit."""
+        if self._of.octets - self._octets + octets > self._of.limit:
             return False
-        self.octets += octets
+        self._of.octets += octets - self._octets
+        self._octets = octets
         return True

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, unique
-from typing import assert_never
+from typing import Final, assert_never
 
+from relay.core.addresses import parse_domain
+from relay.inbound.adapter import RelaySMTP, Service
+from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials
 from relay.inbound.incoming import Accept, Incoming, ListenerKind, SessionSink
 from relay.inbound.limits import InboundLimits
@@ -20,6 +31,7 @@ __all__ = [
     "ListenProblem",
     "ListenerConfig",
     "ListenerKind",
+    "Listeners",
     "SessionSink",
 ]
 
@@ -97,3 +109,142 @@ def _sentence(reason: ListenProblem, detail: str) -> str:
             return detail
         case _:
             assert_never(reason)
+
+
+_PROBLEMS: Final = {
+    errno.EADDRINUSE: ListenProblem.PORT_IN_USE,
+    errno.EACCES: ListenProblem.NOT_PERMITTED,
+    errno.EPERM: ListenProblem.NOT_PERMITTED,
+    errno.EADDRNOTAVAIL: ListenProblem.NO_SUCH_ADDRESS,
+}
+
+
+class Listeners:
+    """The listeners of one relay and the sessions in them.
+
+    `hostname` is the name in the greeting, and the domain of `Postmaster` without one; ValueError
+    where it is no domain name. `now` returns aware times; `new_id` names sessions and references.
+    Must be started and stopped in one event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        accept: Accept,
+        session_sink: SessionSink,
+        server_context: ssl.SSLContext,
+        hostname: str,
+        limits: InboundLimits,
+        credentials: Credentials,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._service = Service(
+            accept=accept,
+            session_sink=session_sink,
+            server_context=server_context,
+            hostname=parse_domain(hostname),
+            limits=limits,
+            credentials=credentials,
+            now=now,
+            new_id=new_id,
+            buffered=Buffered(limits.buffered),
+        )
+        self._servers: list[asyncio.Server] = []
+        self._endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The open listeners, in the order in which they were asked for."""
+        return self._endpoints
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are in progress."""
+        return len(self._service.live)
+
+    async def start(self, configs: Sequence[ListenerConfig]) -> tuple[Endpoint, ...]:
+        """Open all of them, or none: raises ListenError for the first that can't be opened.
+
+        No connection is taken before all ports are bound.
+        """
+        try:
+            endpoints = [await self._bind(config) for config in configs]
+            for server, config in zip(self._servers, configs, strict=True):
+                await _listen(server, config)
+        except BaseException:
+            self._close_servers()
+            raise
+        self._endpoints = tuple(endpoints)
+        return self._endpoints
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections and end every session; returns when all are recorded.
+
+        A session that waits for a command is told 421 4.3.2. One in the middle of a message goes on
+        to its reply, for `grace` seconds at most; what is not over then is cut off.
+        """
+        servers = self._close_servers()
+        self._endpoints = ()
+        tasks = [session.task() for session in self._service.live]
+        for session in self._service.live:
+            session.close_soon()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for server in servers:
+            await server.wait_closed()
+
+    async def _bind(self, config: ListenerConfig) -> Endpoint:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(
+                config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            address = str(found[0][4][0])
+            if self._service.credentials.accepts_any and _is_public(config.kind, address):
+                raise _refused(config, ListenProblem.ANY_CREDENTIALS)
+            server = await loop.create_server(
+                lambda: RelaySMTP(self._service, config.kind),
+                address,
+                config.port,
+                start_serving=False,
+            )
+        except OSError as error:
+            raise _failed(config, error) from None
+        self._servers.append(server)
+        return Endpoint(kind=config.kind, host=address, port=server.sockets[0].getsockname()[1])
+
+    def _close_servers(self) -> list[asyncio.Server]:
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        return servers
+
+
+async def _listen(server: asyncio.Server, config: ListenerConfig) -> None:
+    try:
+        await server.start_serving()
+    except OSError as error:
+        raise _failed(config, error) from None
+
+
+def _is_public(kind: ListenerKind, address: str) -> bool:
+    return kind is not ListenerKind.SMTP and not ipaddress.ip_address(address).is_loopback
+
+
+def _refused(config: ListenerConfig, reason: ListenProblem, detail: str = "") -> ListenError:
+    return ListenError(
+        kind=config.kind, host=config.host, port=config.port, reason=reason, detail=detail
+    )
+
+
+def _failed(config: ListenerConfig, error: OSError) -> ListenError:
+    if isinstance(error, socket.gaierror):
+        return _refused(config, ListenProblem.NO_SUCH_ADDRESS)
+    code = error.errno or 0
+    return _refused(
+        config, _PROBLEMS.get(code, ListenProblem.OTHER), detail=os.strerror(code).lower()
+    )

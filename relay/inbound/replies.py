@@ -16,9 +16,6 @@ from relay.inbound.content import ContentProblem
 _WIDTH: Final = 400
 """Characters of text in one reply line; RFC 5321 section 4.5.3.1.5 allows 512 with all."""
 
-_BARE: Final = frozenset({334, 354})
-"""Intermediate replies carry no enhanced code (RFC 2034 section 4)."""
-
 
 def _entry(line: str) -> CodeEntry:
     return CodeEntry.parse(line)
@@ -30,6 +27,9 @@ RECIPIENT_OK: Final = _entry("250 2.1.5 Recipient ok")
 BYE: Final = _entry("221 2.0.0 Bye")
 READY_FOR_TLS: Final = _entry("220 2.0.0 Ready to start TLS")
 LOGGED_IN: Final = _entry("235 2.7.0 Authentication succeeded")
+COMMANDS: Final = _entry(
+    "214 2.0.0 RFC 5321: EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT"
+)
 CANNOT_VERIFY: Final = _entry("252 2.0.0 Addresses are not verified; send mail and see")
 
 SHUTTING_DOWN: Final = _entry("421 4.3.2 Service is closing")
@@ -59,7 +59,8 @@ NEEDS_AUTH: Final = _entry("530 5.7.0 Authentication required")
 AUTH_NEEDS_TLS: Final = _entry("538 5.7.11 Encryption required for authentication")
 BAD_LOGIN: Final = _entry("535 5.7.8 Authentication credentials invalid")
 BAD_MECHANISM: Final = _entry("504 5.5.4 Authentication mechanism not supported")
-BAD_BASE64: Final = _entry("501 5.5.2 Can not decode the authentication exchange")
+BAD_EXCHANGE: Final = _entry("501 5.5.2 Can not decode the authentication exchange")
+EXCHANGE_TOO_LONG: Final = _entry("500 5.5.6 Authentication exchange line is too long")
 AUTH_CANCELLED: Final = _entry("501 5.7.0 Authentication cancelled")
 
 BAD_HELLO: Final = _entry("501 5.5.4 A host name or an address literal must follow")
@@ -82,15 +83,7 @@ CONTENT_PROBLEMS: Final = {
     ContentProblem.NO_ROOM: NO_ROOM,
 }
 
-_DEFAULT_ENHANCED: Final = {
-    211: "2.0.0",
-    214: "2.0.0",
-    250: "2.0.0",
-    500: "5.5.2",
-    501: "5.5.4",
-    502: "5.5.1",
-    503: "5.5.1",
-}
+_DEFAULT_ENHANCED: Final = {500: "5.5.2", 501: "5.5.4", 502: "5.5.1", 503: "5.5.1"}
 
 
 def local_error(reference: str) -> CodeEntry:
@@ -98,24 +91,27 @@ def local_error(reference: str) -> CodeEntry:
     return CodeEntry(StatusCode(451, "4.3.0"), f"Local error, reference {reference}")
 
 
-def with_enhanced(reply: str) -> str:
-    """Return a library's one-line reply with an enhanced status code, if it lacks one."""
+def with_enhanced(reply: str) -> CodeEntry:
+    """Return a library's own one-line reply with the enhanced status code that it lacks."""
     code, _, text = reply.partition(" ")
-    if not code.isdigit() or int(code) in _BARE or (text[:1] == code[:1] and text[1:2] == "."):
-        return reply
     enhanced = _DEFAULT_ENHANCED.get(int(code), f"{code[0]}.0.0")
-    return f"{code} {enhanced} {text}"
+    return CodeEntry(StatusCode(int(code), enhanced), text)
 
 
-def reply_lines(entry: CodeEntry) -> tuple[str, ...]:
-    """Return a reply as the lines to send, without CRLF: printable ASCII, 512 octets at most.
+class LastWord(Exception):  # noqa: N818
+    """The session ends with this reply."""
 
-    A peer's refusal may be handed on in it, hence the care.
+    def __init__(self, entry: CodeEntry) -> None:
+        super().__init__(str(entry))
+        self.entry = entry
+
+
+def reply_texts(entry: CodeEntry) -> list[str]:
+    """Return a reply's lines without reply code and CRLF: enhanced code and printable ASCII.
+
+    A peer's refusal may be handed on in it, hence the care. A long text is parted, so that no line
+    has more than 512 octets.
     """
     printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in entry.text)
     parts = textwrap.wrap(printable, _WIDTH, break_on_hyphens=False) or [""]
-    code, enhanced = entry.status.code, entry.status.enhanced
-    return (
-        *(f"{code}-{enhanced} {part}" for part in parts[:-1]),
-        f"{code} {enhanced} {parts[-1]}".rstrip(),
-    )
+    return [f"{entry.status.enhanced} {part}".rstrip() for part in parts]

@@ -1,0 +1,142 @@
+"""The arguments of EHLO, MAIL and RCPT, read strictly: the result is a value or a refusal.
+
+aiosmtpd's own parser takes `<a@b` without its end, blanks and NUL inside an address, and
+`RCPT TO:<>`. Here a path is RFC 5321's, in angle brackets; source routes are declined, as section
+3.3 allows. A blank after the colon is tolerated: many clients send one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from relay.core.addresses import parse_address
+from relay.core.codebook import CodeEntry
+from relay.core.records import BodyType
+from relay.inbound import replies
+
+_HELLO: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_PATH: Final = re.compile(r' *<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?: +(\S.*))?')
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_SIZE: Final = re.compile(r"[0-9]{1,20}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command line: the verb in upper case, and what follows the blank behind it."""
+
+    verb: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """What MAIL says; `reverse_path` is empty for `<>`."""
+
+    reverse_path: str
+    body: BodyType
+    smtputf8: bool
+
+
+def parse_command(line: bytes) -> Command | CodeEntry:
+    """Read a line with its line end, which must be CR LF; no other control character may stand."""
+    if not line.endswith(b"\r\n"):
+        return replies.LINE_END
+    try:
+        text = line[:-2].decode("utf-8")
+    except UnicodeDecodeError:
+        return replies.BAD_OCTETS
+    if _CONTROL.search(text):
+        return replies.BAD_OCTETS
+    verb, _, argument = text.strip(" ").partition(" ")
+    if not (verb.isascii() and verb.isalnum()):
+        return replies.UNKNOWN_COMMAND
+    return Command(verb=verb.upper(), argument=argument.strip(" "))
+
+
+def parse_hello(argument: str) -> str | CodeEntry:
+    """Return the name that a client gives itself: a domain or an address literal, roughly."""
+    return argument if _HELLO.fullmatch(argument) else replies.BAD_HELLO
+
+
+def parse_mail(
+    argument: str, *, size_limit: int, esmtp: bool, auth_offered: bool
+) -> Mail | CodeEntry:
+    """Read what follows MAIL.
+
+    Parameters are those of the extensions that EHLO announced: SIZE (RFC 1870), BODY (RFC 6152),
+    SMTPUTF8 (RFC 6531), and AUTH, taken and not trusted (RFC 4954 section 5).
+    """
+    found = _path(argument, "FROM:")
+    if found is None:
+        return replies.MAIL_SYNTAX
+    path, rest = found
+    parameters = _parameters(rest)
+    if isinstance(parameters, CodeEntry):
+        return parameters
+    if parameters and not esmtp:
+        return replies.UNKNOWN_PARAMETER
+    if "SMTPUTF8" in parameters and parameters["SMTPUTF8"] is not None:
+        return replies.BAD_SMTPUTF8
+    smtputf8 = "SMTPUTF8" in parameters
+    if path and (problem := _address_problem(path, replies.BAD_SENDER, smtputf8=smtputf8)):
+        return problem
+    size = parameters.get("SIZE", "0")
+    if size is None or not _SIZE.fullmatch(size):
+        return replies.BAD_SIZE
+    if int(size) > size_limit:
+        return replies.TOO_BIG
+    try:
+        body = BodyType((parameters.get("BODY", "7BIT") or "").lower())
+    except ValueError:
+        return replies.BAD_BODY
+    known = {"SIZE", "BODY", "SMTPUTF8"} | ({"AUTH"} if auth_offered else set())
+    if parameters.keys() - known:
+        return replies.UNKNOWN_PARAMETER
+    return Mail(reverse_path=path, body=body, smtputf8=smtputf8)
+
+
+def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool) -> str | CodeEntry:
+    """Read what follows RCPT; return the address as written.
+
+    `Postmaster` without a domain must be taken (RFC 5321 section 4.5.1) and gets `hostname`.
+    """
+    found = _path(argument, "TO:")
+    if found is None:
+        return replies.RCPT_SYNTAX
+    path, rest = found
+    if path.lower() == "postmaster":
+        path = f"{path}@{hostname}"
+    if problem := _address_problem(path, replies.BAD_RECIPIENT, smtputf8=smtputf8):
+        return problem
+    return replies.UNKNOWN_PARAMETER if rest else path
+
+
+def _path(argument: str, keyword: str) -> tuple[str, str] | None:
+    if argument[: len(keyword)].upper() != keyword:
+        return None
+    found = _PATH.fullmatch(argument, len(keyword))
+    return (found[1], found[2] or "") if found else None
+
+
+def _address_problem(path: str, bad: CodeEntry, *, smtputf8: bool) -> CodeEntry | None:
+    try:
+        parse_address(path)
+    except ValueError:
+        return bad
+    return None if smtputf8 or path.isascii() else replies.NEEDS_SMTPUTF8
+
+
+def _parameters(text: str) -> dict[str, str | None] | CodeEntry:
+    parameters: dict[str, str | None] = {}
+    for word in text.split():
+        found = _PARAMETER.fullmatch(word)
+        if not found:
+            return replies.UNKNOWN_PARAMETER
+        name = found[1].upper()
+        if name in parameters:
+            return replies.TWICE
+        parameters[name] = found[2]
+    return parameters
