@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -23,6 +24,8 @@ from relay.core.routing import (
     ToHost,
     ToScenario,
 )
+
+log = logging.getLogger("relay.lookup")
 
 Answers = tuple[HostAddress, ...]
 
@@ -46,7 +49,10 @@ class LabAddresses(Protocol):
     """The lab, as far as a resolver needs it; a receiver starts when it is first asked for."""
 
     async def address(self, name: str) -> HostAddress:
-        """Return where the receiver of scenario `name` listens; raise LookupError if unknown."""
+        """Return where the receiver of scenario `name` listens.
+
+        LookupError: there is no such scenario. Any other exception: it can't be started.
+        """
         ...
 
     async def capture_address(self) -> HostAddress:
@@ -140,7 +146,9 @@ async def _ask_lab(asked: Awaitable[HostAddress], name: str) -> Answers | Failur
         return (await asked,)
     except LookupError:
         return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
-    except OSError:
+    except Exception as error:
+        # Whatever keeps a receiver from starting, the message is only deferred by it.
+        log.warning("the lab's receiver for %s does not start: %s", name, error)
         return LocalRefusal(
             problem=LocalProblem.INTERNAL, detail=f"the lab's receiver for {name} does not start"
         )

@@ -1,10 +1,4 @@
-"""The adapter to aiosmtplib: one connection, whose answers are values and whose dialog is kept.
-
-The only file that knows the library's inside. Its reads and writes are tapped on the protocol
-instance, so that the transcript is what really went over the wire, from the greeting on; and its
-receive buffer is emptied after each reply, because the library would take what a host sent too
-much for the answer to the next command.
-"""
+"""One connection as an SMTP client: aiosmtplib's, with answers as values and its dialog kept."""
 
 from __future__ import annotations
 
@@ -16,14 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiosmtplib
-from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
 from relay.core.replies import Reply
-from relay.core.transcripts import Direction, TranscriptLog
-from relay.outbound.answers import TROUBLE, Answer, Broken, readable, reply_of
+from relay.core.transcripts import TranscriptLog
+from relay.outbound.answers import TROUBLE, Answer, reply_of
+from relay.outbound.tap import Tap, TappedSMTP
 
-GO_AHEAD: Final = 220
 CLOSING: Final = 421
 CLOSE_TIMEOUT: Final = 1.0
 """Seconds that a farewell may take before the connection is cut."""
@@ -41,11 +34,6 @@ class StarttlsResult:
     reply: Reply | None
     error: BaseException | None
 
-    @property
-    def secured(self) -> bool:
-        """Whether TLS stands now."""
-        return self.reply is not None and self.reply.code == GO_AHEAD and self.error is None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyResult:
@@ -61,10 +49,10 @@ class Client:
     def __init__(
         self, *, host: str, local_hostname: str, timeout: float, transcript: TranscriptLog
     ) -> None:
-        self._tap = _Tap(transcript)
+        self._tap = Tap(transcript)
         self._timeout = timeout
         self._idle = True
-        self._smtp = _TappedSMTP(self._tap, host, local_hostname, timeout)
+        self._smtp = TappedSMTP(self._tap, host, local_hostname, timeout)
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:
@@ -146,7 +134,6 @@ class Client:
                 sent = True
         except TROUBLE as error:
             if protocol is None or not self._tap.answered:
-                self._idle = True
                 return BodyResult(answer=self._tap.broken_by(error), sent=False)
         answer = await self._answer(protocol.read_response(timeout=self._timeout))
         return BodyResult(answer=answer, sent=sent)
@@ -174,149 +161,14 @@ class Client:
         self._tap.lost.set()
 
     async def _answer(self, call: Awaitable[SMTPResponse]) -> Answer:
-        # Stays so when this is cancelled: the answer may then still come, to the next command.
+        # Stays so without a reply: it might still come, and pass for one to the next command.
         self._idle = False
-        answer: Answer
         try:
             response = await call
             answer = reply_of(response.code, response.message)
         except aiosmtplib.SMTPResponseException as error:
             answer = self._tap.last_reply or reply_of(error.code, error.message)
         except TROUBLE as error:
-            answer = self._tap.broken_by(error)
+            return self._tap.broken_by(error)
         self._idle = True
         return answer
-
-
-class _TappedSMTP(aiosmtplib.SMTP):
-    """The library's client; whatever protocol it comes to use is tapped first."""
-
-    def __init__(self, tap: _Tap, host: str, local_hostname: str, timeout: float) -> None:
-        self._tap = tap
-        self._tapped: SMTPProtocol | None = None
-        # Never the library's own STARTTLS: it would go on in clear, or verify, by itself.
-        super().__init__(
-            hostname=host, local_hostname=local_hostname, timeout=timeout, start_tls=False
-        )
-
-    @property
-    def protocol(self) -> SMTPProtocol | None:
-        return self._tapped
-
-    @protocol.setter
-    def protocol(self, protocol: SMTPProtocol | None) -> None:
-        # The library sets this once the connection (and an implicit handshake) stands, and before
-        # it reads the greeting.
-        if protocol is not None and protocol is not self._tapped:
-            self._tap.attach(protocol)
-        self._tapped = protocol
-
-
-class _Tap:
-    """Sees each write and each reply of one protocol, and tells the transcript."""
-
-    def __init__(self, transcript: TranscriptLog) -> None:
-        self._transcript = transcript
-        self._protocol: SMTPProtocol | None = None
-        self._last_command = b""
-        self.last_reply: Reply | None = None
-        self.ssl_object: ssl.SSLObject | None = None
-        self.transport: asyncio.WriteTransport | None = None
-        self.plaintext_after_go_ahead = 0
-        self.lost = asyncio.Event()
-        self._lost_by: Exception | None = None
-
-    def attach(self, protocol: SMTPProtocol) -> None:
-        """Put the tap on a protocol whose connection stands."""
-        self._protocol = protocol
-        self._write = protocol.write
-        self._read = protocol.read_response
-        self._connection_lost = protocol.connection_lost
-        protocol.write = self.write  # type: ignore[method-assign]
-        protocol.read_response = self.read_response  # type: ignore[method-assign]
-        protocol.connection_lost = self.connection_lost  # type: ignore[method-assign]
-        self.note_tls()
-
-    def note_tls(self) -> None:
-        """Take the transport's present state: a new one after STARTTLS."""
-        transport = self._protocol.transport if self._protocol is not None else None
-        if isinstance(transport, asyncio.WriteTransport):
-            self.transport = transport
-            self.ssl_object = transport.get_extra_info("ssl_object")
-
-    def write(self, data: bytes) -> None:
-        self._last_command = data
-        self._write(data)
-        line = readable(data.removesuffix(b"\r\n"))
-        self._transcript.command(Direction.SENT, line, encrypted=self.ssl_object is not None)
-
-    def begin_body(self, note: str) -> None:
-        """Expect a reply from now on; the transcript has only a note of what is written."""
-        assert self._protocol is not None
-        self._last_command = b""
-        self._protocol._response_pending = True
-        self._transcript.note(note)
-
-    async def write_body(self, octets: bytes, within: float) -> None:
-        """Write a part of the content, and wait until the network has room for the next one."""
-        assert self._protocol is not None
-        self._write(octets)
-        async with asyncio.timeout(within):
-            await self._protocol._drain_helper()
-
-    @property
-    def answered(self) -> bool:
-        """Whether a reply has come that was not read yet."""
-        waiter = self._protocol._response_waiter if self._protocol is not None else None
-        return waiter is not None and waiter.done() and waiter.exception() is None
-
-    async def read_response(
-        self,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
-    ) -> SMTPResponse:
-        self.last_reply = None
-        try:
-            response = await self._read(timeout=timeout)
-        except aiosmtplib.SMTPResponseException as error:
-            # The library leaves a malformed line in its buffer, and would read it again.
-            raw = self._take_buffer()
-            text = readable(raw).strip() if raw else error.message
-            self._receive(Reply(code=-1, text=text))
-            raise
-        except TROUBLE:
-            if raw := self._take_buffer():
-                self._transcript.note(f"received without an end: {readable(raw)}")
-            raise
-        reply = reply_of(response.code, response.message)
-        self._receive(reply)
-        if extra := self._take_buffer():
-            self._transcript.note(f"discarded {len(extra)} octets that followed the reply")
-            if self._last_command == b"STARTTLS\r\n" and reply.code == GO_AHEAD:
-                self.plaintext_after_go_ahead = len(extra)
-        return response
-
-    def broken_by(self, error: BaseException) -> Broken:
-        """Return what the library raised, with what ended the connection before as its cause."""
-        if error.__cause__ is None and self._lost_by is not None:
-            error.__cause__ = self._lost_by
-        return Broken.by(error)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost_by = exc
-        self.lost.set()
-        self._connection_lost(exc)
-
-    def _receive(self, reply: Reply) -> None:
-        self.last_reply = reply
-        self._transcript.reply(
-            Direction.RECEIVED, reply.code, reply.text, encrypted=self.ssl_object is not None
-        )
-
-    def _take_buffer(self) -> bytes:
-        """Empty the library's receive buffer, and return what was in it."""
-        if self._protocol is None:
-            return b""
-        buffer = self._protocol._buffer
-        octets = bytes(buffer)
-        del buffer[:]
-        return octets

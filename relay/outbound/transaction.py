@@ -88,7 +88,7 @@ class Admitted:
         if not (isinstance(answer, Reply) and answer.code == _START_INPUT):
             return self._end(answer, Stage.DATA, recipients, outcomes)
         body = await self._client.body(
-            prepared.stuffed, note=f"sent the message, {prepared.size} octets"
+            prepared.stuffed, note=f"message content, {prepared.size} octets"
         )
         answer = body.answer
         if not body.sent:

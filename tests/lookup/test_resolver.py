@@ -105,7 +105,7 @@ class Lab:
 
     async def address(self, name: str) -> HostAddress:
         if name == "broken":
-            raise OSError(98, "address already in use")
+            raise RuntimeError("the port is taken")
         if name != "expired":
             raise LookupError(name)
         return _receiver("expired")
@@ -137,8 +137,11 @@ async def test_a_scenario_that_the_lab_does_not_have() -> None:
     assert failure == DnsFailure(problem=DnsProblem.NO_HOST, name="expird.lab.test")
 
 
-async def test_a_receiver_that_does_not_start() -> None:
+async def test_a_receiver_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
     resolver = ChainedResolver(lab=Lab(), system=SystemResolver())
     failure = await resolver.resolve(ToScenario(scenario="broken"))
-    assert isinstance(failure, LocalRefusal)
-    assert failure.problem is LocalProblem.INTERNAL
+    assert failure == LocalRefusal(
+        problem=LocalProblem.INTERNAL,
+        detail="the lab's receiver for broken.lab.test does not start",
+    )
+    assert "the port is taken" in caplog.text

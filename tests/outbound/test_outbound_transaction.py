@@ -364,7 +364,7 @@ async def test_the_transcript_has_the_size_of_a_message_and_not_its_text(relay: 
     assert lines[lines.index("--> DATA") :] == [
         "--> DATA",
         "<-- 354 go ahead",
-        " *  sent the message, 25 octets",
+        " *  message content, 25 octets",
         "<-- 250 2.0.0 taken",
         "--> QUIT",
         "<-- 221 2.0.0 bye",
