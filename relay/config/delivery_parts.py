@@ -6,16 +6,13 @@ from collections.abc import Set
 from datetime import timedelta
 from types import MappingProxyType
 
-from relay.config.file_shape import (
+from relay.config.file_shape import CodesBase, PolicyShape, RelayShape, RetryShape
+from relay.config.file_types import (
     SALESFORCE_ATTEMPTS,
     SALESFORCE_EXPIRE_AFTER,
     SALESFORCE_FACTOR,
     SALESFORCE_FIRST_DELAY,
     SALESFORCE_SCHEDULE,
-    CodesBase,
-    PolicyShape,
-    RelayShape,
-    RetryShape,
 )
 from relay.config.problems import KeyPath, did_you_mean
 from relay.config.tls_parts import check_unique

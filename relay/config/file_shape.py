@@ -1,139 +1,44 @@
 """The shape of a policy file, as pydantic models: they validate it and give its JSON Schema.
 
 Only the shape: what single values may be, and which keys there are. What concerns several values at
-once is `relay.config.build`'s. The docstrings below are what editors show beside each key.
+once is for `tls_parts` and `delivery_parts`. The docstrings are what editors show beside each key.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    WithJsonSchema,
-    create_model,
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
+
+from relay.config.file_types import (
+    Attempts,
+    Book,
+    CodeLine,
+    CommonNameChoice,
+    Duration,
+    Factor,
+    FileName,
+    Flag,
+    HostName,
+    Mode,
+    Name,
+    OptionalDuration,
+    Pattern,
+    Port,
+    PreferredVerify,
+    Reply,
+    ScheduleName,
+    Setting,
+    TimeScale,
+    ToWhere,
+    Version,
 )
-
-from relay.config import values
-from relay.core.addresses import Domain, DomainPattern
-from relay.core.codebook import CodeBook, CodeEntry
-from relay.core.codebook_data import CODE_BOOKS, SALESFORCE
+from relay.core.codebook_data import SALESFORCE
 from relay.core.failure_kinds import FailureKind
-from relay.core.records import ReplyMode
-from relay.core.routing import ONE_TRY, Destination, RetrySchedule
-from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
-from relay.core.tls_policy import CommonName
-
-SALESFORCE_ATTEMPTS: Final = 9
-SALESFORCE_FIRST_DELAY: Final = timedelta(minutes=5)
-SALESFORCE_FACTOR: Final = 2.0
-SALESFORCE_EXPIRE_AFTER: Final = timedelta(hours=24)
 
 TEXT_FORM: Final = "<text>"
 MAPPING_FORM: Final = "<mapping>"
 """The two forms of a value; as steps of an error's path they can't be mistaken for keys."""
-
-
-def _choice(options: dict[str, Any], what: str) -> Any:
-    def read(value: object) -> object:
-        return values.read_choice(value, options, what)
-
-    return PlainValidator(read)
-
-
-def _one_of(*names: object) -> WithJsonSchema:
-    return WithJsonSchema({"enum": list(names)})
-
-
-def _text(pattern: str | None = None, **more: Any) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", **({"pattern": pattern} if pattern else {}), **more})
-
-
-def _spellings() -> list[str]:
-    found: dict[str, None] = {}
-    for setting in TlsSetting:
-        label = setting.label
-        found |= dict.fromkeys((label, label.replace(" ", ""), setting.value))
-    return list(found)
-
-
-def _salesforce_schedule() -> RetrySchedule:
-    delays = tuple(
-        SALESFORCE_FIRST_DELAY * SALESFORCE_FACTOR**step for step in range(SALESFORCE_ATTEMPTS - 1)
-    )
-    return RetrySchedule(delays=delays, expire_after=SALESFORCE_EXPIRE_AFTER)
-
-
-SALESFORCE_SCHEDULE: Final = _salesforce_schedule()
-"""Nine tries with gaps that double from five minutes, and 24 hours until a message expires."""
-
-Setting: TypeAlias = Annotated[
-    TlsSetting | None, PlainValidator(values.read_setting), _one_of(*_spellings())
-]
-Version: TypeAlias = Annotated[
-    TlsVersion | None,
-    PlainValidator(values.read_version),
-    _one_of(1.0, 1.1, 1.2, 1.3, "1.0", "1.1", "1.2", "1.3"),
-]
-Pattern: TypeAlias = Annotated[
-    DomainPattern,
-    PlainValidator(values.read_pattern),
-    _text(r"^\s*(\*|(\*\.)?[^\s*@,]+)\s*$", examples=["example.com", "*.example.com"]),
-]
-Name: TypeAlias = Annotated[
-    Domain, PlainValidator(values.read_domain), _text(r"^[^\s*@,]+$", examples=["mx.example.com"])
-]
-Duration: TypeAlias = Annotated[
-    timedelta,
-    PlainValidator(values.read_duration),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?$"},
-            ],
-            "examples": ["25s", "5m", "24h"],
-        }
-    ),
-]
-OptionalDuration: TypeAlias = Duration | None
-ToWhere: TypeAlias = Annotated[
-    Destination,
-    PlainValidator(values.read_destination),
-    _text(
-        r"^(capture|lab/[a-z0-9-]+|((smtp|smtps)://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?)$",
-        examples=["lab/expired", "capture", "mx.example.com:25", "smtps://127.0.0.1:465"],
-    ),
-]
-Flag: TypeAlias = Annotated[
-    bool | None, PlainValidator(values.read_flag), WithJsonSchema({"type": "boolean"})
-]
-Names: TypeAlias = Annotated[
-    CommonName | None,
-    _choice({c.value: c for c in CommonName}, "a common_name choice"),
-    _one_of(*(c.value for c in CommonName)),
-]
-FileName: TypeAlias = Annotated[
-    str,
-    PlainValidator(lambda value: values.read_text(value, "a file name")),
-    _text(minLength=1),
-]
-CodeLine: TypeAlias = Annotated[
-    CodeEntry | None,
-    PlainValidator(values.read_code_line),
-    _text(r"^[45][0-9]{2} [45]\.[0-9]{1,3}\.[0-9]{1,3} .+$"),
-]
-Book: TypeAlias = Annotated[
-    CodeBook,
-    _choice(dict(CODE_BOOKS), "a code book"),
-    _one_of(*CODE_BOOKS),
-]
 
 
 def _form(value: object) -> str:
@@ -166,7 +71,7 @@ class TlsChoices(Shape):
     also_match_domain: Flag = Field(default=None, title="Also match the domain")
     """Whether a certificate may bear the recipient's domain instead of the host's name, as
     Salesforce's older wording has it. Default: false."""
-    common_name: Names = Field(default=None, title="Common name")
+    common_name: CommonNameChoice = Field(default=None, title="Common name")
     """Whether the subject's common name counts in a certificate without DNS names: `ignore`
     (RFC 9525) or `fallback`. Default: ignore."""
 
@@ -192,21 +97,11 @@ class RouteShape(Shape):
 class RelayShape(Shape):
     """The host that carries everything."""
 
-    host: Annotated[str, PlainValidator(values.read_host_name), _text(r"^[^\s/@]+$")] = Field(
-        examples=["smtp.example.com"]
-    )
+    host: HostName
     """The host's name or address. A Verify setting compares it with the certificate."""
-    port: Annotated[
-        int | None,
-        PlainValidator(values.read_port),
-        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535}),
-    ] = None
+    port: Port = None
     """The host's port. Default: 25, or 465 with implicit TLS."""
-    tls_mode: Annotated[
-        TlsMode | None,
-        _choice({mode.value: mode for mode in TlsMode}, "a way to start TLS"),
-        _one_of(*(mode.value for mode in TlsMode)),
-    ] = None
+    tls_mode: Mode = None
     """`starttls`: TLS after the STARTTLS command. `implicit`: TLS at once. Default: starttls."""
 
 
@@ -217,43 +112,24 @@ class RetryShape(Shape):
     one of them and no `expire_after`, the last try is the end.
     """
 
-    attempts: Annotated[
-        int | None,
-        PlainValidator(values.read_attempts),
-        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100}),
-    ] = None
+    attempts: Attempts = None
     """How many tries there are, the first one included. Default: 9."""
     first_delay: OptionalDuration = None
     """The time between the first and the second try. Default: 5m."""
-    factor: Annotated[
-        float | None,
-        PlainValidator(values.read_factor),
-        WithJsonSchema({"type": "number", "minimum": 1, "maximum": 100}),
-    ] = None
+    factor: Factor = None
     """What each delay is multiplied by to give the next. Default: 2."""
     delays: list[Duration] | None = Field(default=None, examples=[["1s", "5s", "30s"]])
     """The times between the tries one by one, instead of attempts, first_delay and factor."""
     expire_after: OptionalDuration = Field(default=None, examples=["24h"])
     """How long after its acceptance a message is given up."""
-    time_scale: Annotated[
-        float | None,
-        PlainValidator(values.read_time_scale),
-        WithJsonSchema({"type": "number", "minimum": 0.001, "maximum": 1000000}),
-    ] = Field(default=None, examples=[1440])
+    time_scale: TimeScale = Field(default=None, examples=[1440])
     """How many times faster than written the schedule is played; 1440 plays a day in a minute."""
 
 
 class SalesforceShape(Shape):
     """Where Salesforce's own documents disagree: which one to follow."""
 
-    preferred_verify_on_bad_certificate: Annotated[
-        OnBadCertificate | None,
-        _choice(
-            {c.value: c for c in (OnBadCertificate.TERMINATE, OnBadCertificate.CLEAR)},
-            "what Preferred Verify may do",
-        ),
-        _one_of("terminate", "clear"),
-    ] = None
+    preferred_verify_on_bad_certificate: PreferredVerify = None
     """What Preferred Verify does about a bad certificate: `terminate` the session, not delivered
     (Object Reference), or deliver in `clear` text (Help). Default: terminate."""
 
@@ -281,13 +157,7 @@ else:
     CodesShape = create_model("CodesShape", __base__=CodesBase, **_CODE_LINES)
 
 Retry: TypeAlias = Annotated[
-    Annotated[
-        RetrySchedule,
-        _choice({"none": ONE_TRY, "salesforce": SALESFORCE_SCHEDULE}, "a retry schedule"),
-        _one_of("none", "salesforce"),
-        Tag(TEXT_FORM),
-    ]
-    | Annotated[RetryShape, Tag(MAPPING_FORM)],
+    Annotated[ScheduleName, Tag(TEXT_FORM)] | Annotated[RetryShape, Tag(MAPPING_FORM)],
     Discriminator(_form),
 ]
 Relay: TypeAlias = Annotated[
@@ -317,11 +187,7 @@ class PolicyShape(TlsChoices):
     and everything else to the capture receiver."""
     relay: Relay | None = Field(default=None, title="Relay for everything")
     """One host that carries everything, as with Salesforce's Email Relay; routes are not used."""
-    reply: Annotated[
-        ReplyMode | None,
-        _choice({mode.value: mode for mode in ReplyMode}, "a way to reply"),
-        _one_of(*(mode.value for mode in ReplyMode)),
-    ] = Field(default=None, title="When to reply")
+    reply: Reply = Field(default=None, title="When to reply")
     """`inline`: the client gets the outcome of one try itself. `queued`: it gets 250 at once, and
     failures become bounces. Default: inline."""
     reply_within: OptionalDuration = Field(default=None, examples=["25s"])

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from relay.config.policy_file import LoadedPolicy
 from relay.config.problems import KeyPath, Problem, Severity, path_text, sorted_problems
-from relay.core.addresses import EVERY_DOMAIN, DomainPattern
+from relay.config.tls_parts import covering_patterns
+from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern
 from relay.core.places import Place
 from relay.core.records import ReplyMode
 from relay.core.routing import Destination, ToHost
@@ -126,22 +127,19 @@ def _inherited(loaded: LoadedPolicy, entry: TlsRule) -> TlsPolicy:
     """Return what would hold for the entry's domains without it."""
     if any(restriction.pattern == entry.pattern for restriction in loaded.tls.restrictions):
         return loaded.tls.default
-    others = {p: rule for p, rule in loaded.policy.tls.rules.items() if p != entry.pattern}
-    return PolicyTable(rules=others).most_specific_covering(entry.pattern).policy
+    table = loaded.policy.tls.rules
+    return next(table[p].policy for p in covering_patterns(entry.pattern) if p in table)
 
 
 def _restrictions_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
-    listed = loaded.tls.restrictions
-    for index, entry in enumerate(listed):
-        wider = next(
-            (o for o in listed if o.pattern != entry.pattern and o.pattern.covers(entry.pattern)),
-            None,
-        )
+    listed = {entry.pattern for entry in loaded.tls.restrictions}
+    for index, entry in enumerate(loaded.tls.restrictions):
+        wider = next((p for p in covering_patterns(entry.pattern) if p in listed), None)
         if wider is not None:
             yield _warning(
                 entry.place,
                 ("restrict_tls_to", index),
-                f"{entry.pattern} is among {wider.pattern} already",
+                f"{entry.pattern} is among {wider} already",
                 "remove one of both",
             )
 
@@ -157,12 +155,8 @@ def _routes_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
         )
         return
     for index, route in enumerate(loaded.shape.routes or []):
-        covering = [
-            other
-            for other in routing.routes.values()
-            if other.pattern != route.match and other.pattern.covers(route.match)
-        ]
-        wider = max(covering, key=lambda other: other.pattern.specificity, default=None)
+        covering = (routing.routes.get(pattern) for pattern in covering_patterns(route.match))
+        wider = next((other for other in covering if other is not None), None)
         if wider is not None and wider.to == route.to:
             yield _at(
                 loaded,
@@ -187,8 +181,13 @@ def _destinations(loaded: LoadedPolicy) -> Iterator[Problem]:
 
 def _policies_within(table: PolicyTable, pattern: DomainPattern) -> tuple[TlsPolicy, ...]:
     """Return the policies that can hold for a domain that `pattern` stands for."""
+    if not pattern.wildcard:
+        return (table.match(Domain(str(pattern))).policy,)
+    itself = next(
+        table.rules[p].policy for p in (pattern, *covering_patterns(pattern)) if p in table.rules
+    )
     narrower = (rule.policy for rule in table.rules.values() if pattern.covers(rule.pattern))
-    return (table.most_specific_covering(pattern).policy, *narrower)
+    return (itself, *narrower)
 
 
 def _destination(

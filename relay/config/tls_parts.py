@@ -116,15 +116,15 @@ class _Inherited:
         self._known = {entry.pattern: self._default for entry in restrictions}
 
     def of(self, pattern: DomainPattern) -> tuple[TrustAnchors, NamePolicy]:
-        covering = (pattern, *_covering(pattern))
+        covering = (pattern, *covering_patterns(pattern))
         return next((self._known[p] for p in covering if p in self._known), self._default)
 
     def set(self, pattern: DomainPattern, trust: TrustAnchors, names: NamePolicy) -> None:
         self._known[pattern] = (trust, names)
 
 
-def _covering(pattern: DomainPattern) -> tuple[DomainPattern, ...]:
-    """Return the other patterns that cover `pattern`, the most specific first."""
+def covering_patterns(pattern: DomainPattern) -> tuple[DomainPattern, ...]:
+    """Return all other patterns that cover `pattern`, the most specific first."""
     if pattern.suffix is None:
         return ()
     return candidate_patterns(pattern.suffix)[1:]

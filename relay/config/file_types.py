@@ -1,0 +1,164 @@
+"""The types of a policy file's values: how each is read, and how a JSON Schema describes it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from relay.config import values
+from relay.core.addresses import Domain, DomainPattern
+from relay.core.codebook import CodeBook, CodeEntry
+from relay.core.codebook_data import CODE_BOOKS
+from relay.core.records import ReplyMode
+from relay.core.routing import ONE_TRY, Destination, RetrySchedule
+from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
+from relay.core.tls_policy import CommonName
+
+SALESFORCE_ATTEMPTS: Final = 9
+SALESFORCE_FIRST_DELAY: Final = timedelta(minutes=5)
+SALESFORCE_FACTOR: Final = 2.0
+SALESFORCE_EXPIRE_AFTER: Final = timedelta(hours=24)
+
+
+def _choice(options: dict[str, Any], what: str) -> Any:
+    def read(value: object) -> object:
+        return values.read_choice(value, options, what)
+
+    return PlainValidator(read)
+
+
+def _one_of(*names: object) -> WithJsonSchema:
+    return WithJsonSchema({"enum": list(names)})
+
+
+def _text(pattern: str | None = None, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **({"pattern": pattern} if pattern else {}), **more})
+
+
+def _spellings() -> list[str]:
+    found: dict[str, None] = {}
+    for setting in TlsSetting:
+        label = setting.label
+        found |= dict.fromkeys((label, label.replace(" ", ""), setting.value))
+    return list(found)
+
+
+def _salesforce_schedule() -> RetrySchedule:
+    delays = tuple(
+        SALESFORCE_FIRST_DELAY * SALESFORCE_FACTOR**step for step in range(SALESFORCE_ATTEMPTS - 1)
+    )
+    return RetrySchedule(delays=delays, expire_after=SALESFORCE_EXPIRE_AFTER)
+
+
+SALESFORCE_SCHEDULE: Final = _salesforce_schedule()
+"""Nine tries with gaps that double from five minutes, and 24 hours until a message expires."""
+
+Setting: TypeAlias = Annotated[
+    TlsSetting | None, PlainValidator(values.read_setting), _one_of(*_spellings())
+]
+Version: TypeAlias = Annotated[
+    TlsVersion | None,
+    PlainValidator(values.read_version),
+    _one_of(1.0, 1.1, 1.2, 1.3, "1.0", "1.1", "1.2", "1.3"),
+]
+Pattern: TypeAlias = Annotated[
+    DomainPattern,
+    PlainValidator(values.read_pattern),
+    _text(r"^\s*(\*|(\*\.)?[^\s*@,]+)\s*$", examples=["example.com", "*.example.com"]),
+]
+Name: TypeAlias = Annotated[
+    Domain, PlainValidator(values.read_domain), _text(r"^[^\s*@,]+$", examples=["mx.example.com"])
+]
+Duration: TypeAlias = Annotated[
+    timedelta,
+    PlainValidator(values.read_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?$"},
+            ],
+            "examples": ["25s", "5m", "24h"],
+        }
+    ),
+]
+OptionalDuration: TypeAlias = Duration | None
+ToWhere: TypeAlias = Annotated[
+    Destination,
+    PlainValidator(values.read_destination),
+    _text(
+        r"^(capture|lab/[a-z0-9-]+|((smtp|smtps)://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?)$",
+        examples=["lab/expired", "capture", "mx.example.com:25", "smtps://127.0.0.1:465"],
+    ),
+]
+Flag: TypeAlias = Annotated[
+    bool | None, PlainValidator(values.read_flag), WithJsonSchema({"type": "boolean"})
+]
+CommonNameChoice: TypeAlias = Annotated[
+    CommonName | None,
+    _choice({c.value: c for c in CommonName}, "a common_name choice"),
+    _one_of(*(c.value for c in CommonName)),
+]
+FileName: TypeAlias = Annotated[
+    str,
+    PlainValidator(lambda value: values.read_text(value, "a file name")),
+    _text(minLength=1),
+]
+CodeLine: TypeAlias = Annotated[
+    CodeEntry | None,
+    PlainValidator(values.read_code_line),
+    _text(r"^[45][0-9]{2} [45]\.[0-9]{1,3}\.[0-9]{1,3} .+$"),
+]
+Book: TypeAlias = Annotated[
+    CodeBook,
+    _choice(dict(CODE_BOOKS), "a code book"),
+    _one_of(*CODE_BOOKS),
+]
+Port: TypeAlias = Annotated[
+    int | None,
+    PlainValidator(values.read_port),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535}),
+]
+HostName: TypeAlias = Annotated[
+    str, PlainValidator(values.read_host_name), _text(r"^[^\s/@]+$", examples=["smtp.example.com"])
+]
+Mode: TypeAlias = Annotated[
+    TlsMode | None,
+    _choice({mode.value: mode for mode in TlsMode}, "a way to start TLS"),
+    _one_of(*(mode.value for mode in TlsMode)),
+]
+Attempts: TypeAlias = Annotated[
+    int | None,
+    PlainValidator(values.read_attempts),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100}),
+]
+Factor: TypeAlias = Annotated[
+    float | None,
+    PlainValidator(values.read_factor),
+    WithJsonSchema({"type": "number", "minimum": 1, "maximum": 100}),
+]
+TimeScale: TypeAlias = Annotated[
+    float | None,
+    PlainValidator(values.read_time_scale),
+    WithJsonSchema({"type": "number", "minimum": 0.001, "maximum": 1000000}),
+]
+ScheduleName: TypeAlias = Annotated[
+    RetrySchedule,
+    _choice({"none": ONE_TRY, "salesforce": SALESFORCE_SCHEDULE}, "a retry schedule"),
+    _one_of("none", "salesforce"),
+]
+Reply: TypeAlias = Annotated[
+    ReplyMode | None,
+    _choice({mode.value: mode for mode in ReplyMode}, "a way to reply"),
+    _one_of(*(mode.value for mode in ReplyMode)),
+]
+PreferredVerify: TypeAlias = Annotated[
+    OnBadCertificate | None,
+    _choice(
+        {c.value: c for c in (OnBadCertificate.TERMINATE, OnBadCertificate.CLEAR)},
+        "what Preferred Verify may do",
+    ),
+    _one_of("terminate", "clear"),
+]
