@@ -70,9 +70,11 @@ class ClientContexts:
     def context(self, policy: TlsPolicy) -> ssl.SSLContext:
         """Return the context for a session under `policy`.
 
-        The first call for a policy reads its trust files: TrustError when one cannot be used.
+        The first call for a policy reads its trust files, whether or not it verifies (the
+        examination needs them all the same): TrustError when one cannot be used.
         Handshake errors out of this context carry the peer's chain (`relay.tls.observe`).
         """
+        self._stores.store(policy.trust)
         key = (policy.minimum_tls, verification(policy))
         if key not in self._contexts:
             self._contexts[key] = self._build(*key)

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from relay.core.faults import FaultKind, TlsFault
 from relay.tls.describe import name_text
-from relay.tls.pool import CertificatePool, self_issued
+from relay.tls.pool import CertificatePool, may_be_self_signed
 from relay.tls.trust import TrustStore
 
 _MAX_LENGTH: Final = 16
@@ -119,7 +119,7 @@ def _next_issuer(
 
 def _end_of(so_far: tuple[x509.Certificate, ...], anchors: CertificatePool) -> PathEnd | None:
     last = so_far[-1]
-    if not self_issued(last):
+    if not may_be_self_signed(last):
         return None
     if last in anchors:
         return PathEnd.TRUSTED

@@ -43,7 +43,12 @@ def extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extensi
 
 
 def self_issued(certificate: x509.Certificate) -> bool:
-    """Whether subject and issuer are the same name, and the key identifiers do not deny it."""
+    """Whether subject and issuer are the same name (RFC 5280 section 3.2), whatever the keys."""
+    return name_key(certificate.subject) == name_key(certificate.issuer)
+
+
+def may_be_self_signed(certificate: x509.Certificate) -> bool:
+    """Whether the certificate may have issued itself, by name and key identifier."""
     return may_have_issued(certificate, certificate)
 
 

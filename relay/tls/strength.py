@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from relay.core.faults import FaultKind, TlsFault
 from relay.tls.path import CertificationPath
-from relay.tls.pool import self_issued
+from relay.tls.pool import may_be_self_signed
 
 _MIN_RSA_BITS: Final = 2048
 _MIN_CURVE_BITS: Final = 224
@@ -29,7 +29,7 @@ def strength_faults(path: CertificationPath) -> Iterator[TlsFault]:
     """
     for certificate in path.certificates:
         yield from _key_faults(path, certificate)
-        if not self_issued(certificate):
+        if certificate is not path.top or not may_be_self_signed(certificate):
             yield from _digest_faults(path, certificate)
 
 

@@ -148,6 +148,10 @@ def test_an_unusable_file_is_named(tmp_path: Path, content: str | None, part: st
     anchors = TrustAnchors(**{part: (str(path),)})  # type: ignore[arg-type]
     with pytest.raises(TrustError, match=r"trust\.pem: "):
         TrustStores().store(anchors)
+    for setting in (TlsSetting.REQUIRED, VERIFY):
+        policy = TlsPolicy.for_setting(setting, trust=anchors)
+        with pytest.raises(TrustError, match=r"trust\.pem: "):
+            contexts().context(policy)
 
 
 def test_a_revocation_file_cannot_smuggle_in_an_anchor(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tls_authority import HOST, NOW, handshake, server_context
-from tls_cases import CASES, WORLD, Case, Shown
+from cryptography import x509
+from tls_authority import HOST, NOW, Recipe, handshake, server_context
+from tls_cases import CASES, WORLD, Case, Shown, from_intermediate
 
 from relay.core.addresses import Domain
 from relay.core.evidence import ClientOffer, HandshakeDone, NotTried, TlsEvidence
-from relay.core.faults import FAULT_ORDER, TlsFault
+from relay.core.faults import FAULT_ORDER, FaultKind, TlsFault
 from relay.core.replies import Reply
 from relay.core.settings import TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import TlsPolicy, TrustAnchors
@@ -116,3 +117,62 @@ def test_no_examination_without_evidence() -> None:
     assert policy.minimum_tls is TlsVersion.TLS1_2
     store = stores.store(policy.trust)
     assert not examine(evidence, policy, host=HOST, recipient_domain=PARTNER, at=NOW, store=store)
+
+
+ONLY_OPENSSL_FINDS = {"directory_name_outside_permitted"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_own_checks_stand_alone(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.tls.certificate.objections", lambda *_: ())
+    shown = case.show()
+    stores, trust = trust_of(shown, tmp_path)
+    faults = faults_of(shown, TlsPolicy.for_setting(TlsSetting.REQUIRED, trust=trust), stores)
+    found = tuple(fault.kind for fault in faults)
+    assert found == (() if case.name in ONLY_OPENSSL_FINDS else case.faults)
+
+
+def test_openssl_finds_what_the_own_checks_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Path, dates, issuers and lists are judged twice; names, purpose and strength only once."""
+    monkeypatch.setattr("relay.tls.certificate._path_faults", lambda *_: ())
+    once = {
+        FaultKind.CERTIFICATE_WRONG_PURPOSE,
+        FaultKind.CERTIFICATE_WEAK_KEY,
+        FaultKind.CERTIFICATE_WEAK_SIGNATURE,
+        FaultKind.CERTIFICATE_NAME_MISMATCH,
+    }
+    for number, case in enumerate(CASES):
+        if set(case.faults) <= once:
+            continue
+        shown = case.show()
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        stores, trust = trust_of(shown, directory)
+        policy = TlsPolicy.for_setting(TlsSetting.REQUIRED, trust=trust)
+        assert faults_of(shown, policy, stores), case.name
+
+
+def test_unreadable_extensions_are_a_fault(tmp_path: Path) -> None:
+    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.32"), b"\xff\xff")
+    shown = from_intermediate(Recipe(more=((odd, False),)))
+    stores, trust = trust_of(shown, tmp_path)
+    policy = TlsPolicy.for_setting(TlsSetting.REQUIRED, trust=trust)
+    evidence = TlsEvidence(
+        mode=TlsMode.IMPLICIT,
+        observed_at=NOW,
+        handshake=HandshakeDone(version="TLSv1.3", cipher="any"),
+        chain=shown.chain,
+    )
+    faults = examine(
+        evidence,
+        policy,
+        host=HOST,
+        recipient_domain=PARTNER,
+        at=NOW,
+        store=stores.store(trust),
+    )
+    assert FaultKind.CERTIFICATE_INVALID in {fault.kind for fault in faults}

@@ -191,6 +191,11 @@ def self_signed() -> Shown:
     return Shown(leaf=issue(HONEST, None))
 
 
+@case(F.CERTIFICATE_UNTRUSTED_ROOT)
+def self_signed_and_damaged() -> Shown:
+    return Shown(leaf=damaged(issue(HONEST, None)))
+
+
 @case(F.CERTIFICATE_SELF_SIGNED, F.CERTIFICATE_EXPIRED)
 def self_signed_and_expired() -> Shown:
     return Shown(leaf=issue(EXPIRED, None))
@@ -279,6 +284,14 @@ def path_too_long_for_anchor() -> Shown:
     root = authority("Short Root", 23, constraints=path_length(0))
     lower = authority("Below Short Root", 24, root)
     return Shown(leaf=issue(HONEST, lower), above=(lower,), trusted=(root,))
+
+
+@case()
+def good_with_self_issued_intermediate() -> Shown:
+    """A new key of the same authority does not count as one more level."""
+    root = authority("Rolling Root", 29, constraints=path_length(0))
+    renewed = authority("Rolling Root", 30, root)
+    return Shown(leaf=issue(HONEST, renewed), above=(renewed,), trusted=(root,))
 
 
 @case(F.CERTIFICATE_UNTRUSTED_ROOT, F.CERTIFICATE_ISSUER_INVALID, F.CERTIFICATE_NAME_CONSTRAINT)
