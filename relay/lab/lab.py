@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Final, Self
 
 from relay.core.routing import HostAddress
 from relay.lab.authority import IssuedCertificate, LabAuthority
@@ -19,6 +19,9 @@ from relay.lab.received import ReceivedMessage, ReceivedSession
 from relay.lab.recipes import Recipe, shipped_recipes
 from relay.lab.scripts import LabScenario, ServeTls
 from relay.lab.server_tls import missing_version
+
+IDLE_SECONDS: Final = 300.0
+"""How long a client may stay silent; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
 
 
 class ScenarioUnavailable(Exception):  # noqa: N818 - a fact about this machine, not a mistake
@@ -45,12 +48,14 @@ class Lab:
         bind: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
         recipes: Mapping[str, Recipe] | None = None,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._authority = authority
         self._now = now
         self._bind = bind
         self._ports = ports or {}
         self._recipes = recipes or shipped_recipes()
+        self._idle_seconds = idle_seconds
         self._listeners: dict[str, ScenarioListener] = {}
         self._endpoints: dict[str, HostAddress] = {}
         self._starting = asyncio.Lock()
@@ -182,6 +187,7 @@ class Lab:
                 certificate=self._certificate(scenario),
                 now=self._now,
                 changed=self._changed,
+                idle_seconds=self._idle_seconds,
             )
             port = self._ports.get(name, 0)
             try:

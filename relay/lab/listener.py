@@ -23,8 +23,6 @@ from relay.lab.scripts import LabScenario, ServeTls
 from relay.lab.server_tls import server_context
 from relay.lab.wire import SmtpWire
 
-IDLE_SECONDS: Final = 300.0
-"""How long a client may stay silent; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
 _CLOSE_SECONDS: Final = 0.5
 
 _log: Final = logging.getLogger(__name__)
@@ -40,11 +38,13 @@ class ScenarioListener:
         certificate: Callable[[], IssuedCertificate] | None,
         now: Callable[[], datetime],
         changed: Callable[[], None],
+        idle_seconds: float,
     ) -> None:
         self._scenario = scenario
         self._certificate = certificate
         self._now = now
         self._changed = changed
+        self._idle_seconds = idle_seconds
         self._store = SessionStore()
         self._server: asyncio.Server | None = None
         self._context: tuple[IssuedCertificate, ssl.SSLContext] | None = None
@@ -114,7 +114,7 @@ class ScenarioListener:
         )
         self._store.add(record)
         wire = SmtpWire(
-            reader, writer, log=record.log, octets=record.octets, idle_seconds=IDLE_SECONDS
+            reader, writer, log=record.log, octets=record.octets, idle_seconds=self._idle_seconds
         )
 
         def keep(message: ReceivedMessage) -> None:

@@ -138,15 +138,21 @@ class ReceiverSession:
             return True
         self._forget_mail()
         self._greeted = False
-        match self._script.handshake:
-            case ServeTls() as script:
-                return await self._handshake(self._server_context(script))
-            case DropHandshake():
-                await self._wire.read_client_hello()
-                self._record.log.note("closed the connection after the ClientHello, as scripted")
-                return False
-            case _:
-                assert_never(self._script.handshake)
+        try:
+            match self._script.handshake:
+                case ServeTls() as script:
+                    return await self._handshake(self._server_context(script))
+                case DropHandshake():
+                    await self._wire.read_client_hello()
+                    self._record.log.note("closed the connection after the ClientHello")
+                    return False
+                case _:
+                    assert_never(self._script.handshake)
+        except ClientSilent:
+            # A reply would be clear text in the middle of a handshake.
+            self._record.handshake_error = "the client fell silent"
+            self._record.log.note("the client fell silent in the handshake")
+            return False
 
     async def _handshake(self, context: ssl.SSLContext) -> bool:
         try:

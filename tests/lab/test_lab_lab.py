@@ -215,6 +215,40 @@ async def test_closing_twice_is_closing_once(authority: LabAuthority) -> None:
         await lab.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "answer", "noted"),
+    [
+        ("good", b"", b"421 4.4.2", None),
+        ("good", b"EHLO me\r\nNO", b"421 4.4.2", None),
+        ("good", b"STARTTLS\r\n", b"220 2.0.0", "the client fell silent"),
+        ("handshake-drop", b"STARTTLS\r\n", b"220 2.0.0", "the client fell silent"),
+        ("no-starttls", b"AUTH PLAIN\r\n", b"421 4.4.2", None),
+        (
+            "no-starttls",
+            b"HELO me\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nDATA\r\nhalf",
+            b"421 4.4.2",
+            None,
+        ),
+    ],
+)
+async def test_a_silent_client_is_sent_away_but_not_in_a_handshake(
+    authority: LabAuthority, name: str, said: bytes, answer: bytes, noted: str | None
+) -> None:
+    async with Lab(authority, now=utc_now, idle_seconds=0.05) as lab:
+        host = await lab.address(name)
+        reader, writer = await asyncio.open_connection(host.address, host.port)
+        writer.write(said)
+        last = (await reader.read()).splitlines()[-1]
+        assert last.startswith(answer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        await lab.wait_until_idle(name)
+        (session,) = lab.received(name)
+        assert session.handshake_error == noted
+        assert session.messages == ()
+
+
 async def test_a_lab_that_runs_for_weeks_shows_fresh_certificates(tmp_path: Path) -> None:
     time = datetime(2026, 1, 1, tzinfo=UTC)
     authority = LabAuthority(tmp_path, now=lambda: time)

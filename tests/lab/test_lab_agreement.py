@@ -1,0 +1,62 @@
+"""The cards tell the truth: a session with each receiver finds the card's faults, no others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from relay.core.addresses import parse_domain
+from relay.core.routing import Hop
+from relay.core.settings import TlsSetting
+from relay.core.tls_policy import TlsPolicy
+from relay.lab.authority import LabAuthority
+from relay.lab.catalogue import SCENARIOS
+from relay.lab.lab import Lab
+from relay.lab.outlook import foretell
+from relay.outbound.opening import SessionOptions
+from relay.outbound.session import NotAdmitted, OutboundSession
+from relay.tls.contexts import ClientContexts
+from relay.tls.trust import TrustStores
+
+OPTIONS = SessionOptions(
+    local_hostname="relay.test",
+    connect_timeout=timedelta(seconds=5),
+    command_timeout=timedelta(seconds=5),
+    allow_external=False,
+)
+
+
+@pytest.mark.parametrize("setting", TlsSetting, ids=lambda setting: setting.value)
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_session_finds_what_the_card_says(
+    lab: Lab, authority: LabAuthority, name: str, setting: TlsSetting
+) -> None:
+    card, host = SCENARIOS[name], await lab.address(name)
+    stores = TrustStores(
+        lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
+    )
+    policy = TlsPolicy.for_setting(setting)
+    session = await OutboundSession.open(
+        Hop(host=host.name, address=host.address, port=host.port, mode=host.mode),
+        policy,
+        options=OPTIONS,
+        contexts=ClientContexts(stores),
+        now=lambda: datetime.now(UTC),
+        session_id="test",
+    )
+    judged = await session.admit(
+        policy, recipient_domain=parse_domain(card.mail_domain), store=stores.store(policy.trust)
+    )
+    await session.close()
+    faults = tuple(fault.kind for fault in session.record().faults)
+    assert faults == (() if setting is TlsSetting.OFF else card.faults)
+    foretold = foretell(card, setting)
+    assert judged.verdict.kind == foretold.kind
+    assert getattr(judged.verdict, "protection", None) == getattr(foretold, "protection", None)
+    await lab.wait_until_idle(name)
+    (received,) = lab.received(name)
+    assert received.data_octets == 0
+    if isinstance(judged, NotAdmitted):
+        assert judged.failure.stage is card.stage
+        assert set(received.commands) <= {"EHLO", "STARTTLS", "QUIT"}
