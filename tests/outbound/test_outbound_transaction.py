@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -398,10 +399,12 @@ def test_every_octet_arrives(relay: Relay, lines: list[bytes]) -> None:
     assert asyncio.run(deliver()) == [content]
 
 
-async def test_a_big_message_arrives_whole_through_tls(relay: Relay, honest: object) -> None:
+async def test_a_big_message_arrives_whole_through_tls(
+    relay: Relay, honest: ssl.SSLContext
+) -> None:
     content = b"".join(b".%d\r\n" % number for number in range(400_000))
     extensions = ("STARTTLS", "8BITMIME")
-    async with Peer(extensions=extensions, context=honest).running() as peer:  # type: ignore[arg-type]
+    async with Peer(extensions=extensions, context=honest).running() as peer:
         session = await relay.open(peer.hop, TlsSetting.REQUIRED_VERIFY)
         admitted = await relay.admitted(session, TlsSetting.REQUIRED_VERIFY)
         (entry,) = await admitted.send(envelope(), ("one@peer.test",), content)
