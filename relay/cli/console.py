@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from relay.core.jsonform import Json
 
 _OBEYED: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line separators, writing directions, lone surrogates that JSON leaves as is."""
+"""Controls, line separators, writing directions and lone surrogates, which JSON leaves as is."""
 
 
 @unique

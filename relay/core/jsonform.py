@@ -31,7 +31,7 @@ def to_json(value: object) -> Json:
         case tuple() | list() | frozenset():
             return [to_json(item) for item in value]
         case dict():
-            return {str(key): to_json(item) for key, item in value.items()}
+            return {str(to_json(key)): to_json(item) for key, item in value.items()}
         case _ if is_dataclass(value) and not isinstance(value, type):
             return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
         case _:

@@ -229,16 +229,22 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_takes_the_rest(tmp_path
 
 
 class FailingCommit:
-    """Fails the commits that it is told to, as a full disk may."""
+    """Fails the commits of the given numbers, counted from 1, as a full disk may."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.failures = 0
+        self._commits = 0
+        self.fails: set[int] = set()
+        self.held, self.hold = threading.Event(), threading.Event()
+        self.hold.set()
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        if sql == "COMMIT" and self.failures:
-            self.failures -= 1
-            raise sqlite3.OperationalError("disk I/O error")
+        if sql == "COMMIT":
+            self._commits += 1
+            self.held.set()
+            self.hold.wait()
+            if self._commits in self.fails:
+                raise sqlite3.OperationalError("disk I/O error")
         return self._connection.execute(sql, parameters)
 
     def __getattr__(self, name: str) -> Any:
@@ -253,12 +259,36 @@ async def test_a_failed_commit_keeps_nothing_and_the_next_one_works(tmp_path: Pa
         return connections[0]
 
     async with a_writer(tmp_path / "j.sqlite3", wrap) as writer:
-        connections[0].failures = 1
+        connections[0].fails = {1}
         with pytest.raises(JournalError, match="disk I/O error"):
             await writer.write(a_story(1))
         await writer.write(a_story(2))
     reader = reading(tmp_path / "j.sqlite3")
     assert [found.envelope.id for found in reader.messages(9)] == [an_envelope(2).id]
+    reader.close()
+
+
+async def test_a_group_that_fails_as_a_whole_is_tried_one_by_one(tmp_path: Path) -> None:
+    connections: list[FailingCommit] = []
+
+    def wrap(connection: sqlite3.Connection) -> FailingCommit:
+        connections.append(FailingCommit(connection))
+        return connections[0]
+
+    async with a_writer(tmp_path / "j.sqlite3", wrap) as writer:
+        connections[0].hold.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.write(a_story(1)))
+            await asyncio.to_thread(connections[0].held.wait)
+            others = [writer.write(a_story(number)) for number in (2, 3, 4)]
+            waiting = asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)
+            connections[0].fails = {2, 4}
+            connections[0].hold.set()
+            results = await waiting
+    assert [isinstance(result, JournalError) for result in results] == [False, True, False]
+    reader = reading(tmp_path / "j.sqlite3")
+    assert [found.envelope.id[-1] for found in reader.messages(9)] == ["4", "2", "1"]
     reader.close()
 
 
