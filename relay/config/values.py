@@ -7,7 +7,6 @@ core's own ValueError) with a sentence that says what is wrong and what is allow
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -176,10 +175,12 @@ def read_duration(value: object) -> timedelta:
             f"{describe(value)} is not a duration; allowed: a number of seconds, or a number with "
             "ms, s, m, h or d, such as 25s or 24h"
         )
-    if not math.isfinite(number) or number * _UNITS[unit].total_seconds() > LONGEST.total_seconds():
+    seconds = number * _UNITS[unit].total_seconds()
+    # Compared as a number first: a timedelta can't hold every number that YAML can.
+    if seconds > LONGEST.total_seconds():
         raise FileValueError(f"{describe(value)} is too long; allowed: up to {LONGEST.days}d")
-    duration = number * _UNITS[unit]
-    if duration <= timedelta(0):
+    duration = timedelta(seconds=max(seconds, 0.0))
+    if not duration:
         raise FileValueError(f"{describe(value)} is too short; a duration is more than 0")
     return duration
 

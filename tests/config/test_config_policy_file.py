@@ -223,6 +223,12 @@ def test_times_in_each_unit() -> None:
     assert policy.delivery.command_timeout == timedelta(seconds=3)
 
 
+@pytest.mark.parametrize("written", ["-86399999913601.0", "-1", "0.0000000001", "999999999999999"])
+def test_numbers_that_are_no_durations(written: str) -> None:
+    with pytest.raises(PolicyFileError, match=r"is too (short|long)"):
+        load(f"reply_within: {written}")
+
+
 MINUTE = timedelta(minutes=1)
 
 
