@@ -115,7 +115,7 @@ def serve(
         bounce_lines=where.bounce_lines,
         certificates=where.certificates,
         hostname=hostname,
-        credentials=_credentials(credentials),
+        credentials=_credentials(credentials, listen, submission),
         allow_external=allow_external,
         certificate=ServerCertificate(chain=certificate, key=key) if certificate and key else None,
     )
@@ -145,15 +145,26 @@ def load(policy: str) -> Policy:
         )
 
 
-def _credentials(path: Path | None) -> Credentials:
+def _credentials(path: Path | None, listen: str, submission: bool) -> Credentials:
+    """Load the file; without one anybody may log in on loopback, and nobody elsewhere.
+
+    With submission, which is of no use without users, a public address is left to be refused.
+    """
     from relay.inbound.credentials import Credentials, CredentialsError
 
     if path is None:
-        return Credentials.anybody()
+        return Credentials.anybody() if submission or _is_loopback(listen) else Credentials()
     try:
         return Credentials.load(path)
     except (OSError, CredentialsError) as error:
         fail(f"--credentials: {error}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _run(policy: Policy, options: RelayOptions, where: StateDir) -> None:

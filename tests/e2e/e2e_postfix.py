@@ -1,0 +1,137 @@
+"""A real Postfix on loopback, with a configuration, queue and mailbox of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {base}/queue
+data_directory = {base}/data
+maillog_file = {base}/log
+maillog_file_prefixes = {base}
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.partner.test
+mydestination =
+mynetworks =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+virtual_mailbox_domains = partner.test
+virtual_mailbox_base = {base}/mail
+virtual_mailbox_maps = static:inbox/
+virtual_minimum_uid = 1
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{gid}
+smtpd_relay_restrictions = reject_unauth_destination
+smtpd_tls_security_level = may
+smtpd_tls_received_header = yes
+smtpd_tls_loglevel = 1
+"""
+
+MASTER = """
+cleanup    unix  n - n - 0 cleanup
+qmgr       unix  n - n 300 1 qmgr
+tlsmgr     unix  - - n 1000? 1 tlsmgr
+rewrite    unix  - - n - - trivial-rewrite
+bounce     unix  - - n - 0 bounce
+defer      unix  - - n - 0 bounce
+trace      unix  - - n - 0 bounce
+error      unix  - - n - - error
+retry      unix  - - n - - error
+discard    unix  - - n - - discard
+virtual    unix  - n n - - virtual
+anvil      unix  - - n - 1 anvil
+postlog    unix-dgram n - n - 1 postlogd
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Postfix:
+    """A running Postfix: one listener for each certificate that it was given."""
+
+    base: Path
+    ports: Mapping[str, int]
+
+    @property
+    def log(self) -> str:
+        return (self.base / "log").read_text()
+
+    def stored(self) -> list[bytes]:
+        return [file.read_bytes() for file in (self.base / "mail/inbox/new").glob("*")]
+
+    async def until(self, *words: str) -> None:
+        """Wait until one line of the log has all the words."""
+        async with asyncio.timeout(30):
+            while not any(all(w in line for w in words) for line in self.log.splitlines()):
+                await asyncio.sleep(0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def postfix(certificates: Mapping[str, bytes | None]) -> AsyncIterator[Postfix]:
+    """Start Postfix with a listener for each entry: key and chain as PEM, or None for no TLS."""
+    base = Path(tempfile.mkdtemp(prefix="relaylab-postfix-"))
+    owner = pwd.getpwnam("postfix")
+    ports = {name: _free_port() for name in certificates}
+    process = None
+    try:
+        base.chmod(0o755)
+        for name in ("conf", "queue", "data", "mail"):
+            (base / name).mkdir()
+        for name in ("data", "mail"):
+            os.chown(base / name, owner.pw_uid, owner.pw_gid)
+        (base / "conf/main.cf").write_text(
+            MAIN.format(base=base, uid=owner.pw_uid, gid=owner.pw_gid)
+        )
+        master = MASTER
+        for name, pem in certificates.items():
+            option = "smtpd_tls_security_level=none"
+            if pem is not None:
+                (base / f"{name}.pem").write_bytes(pem)
+                option = f"smtpd_tls_chain_files={base}/{name}.pem"
+            master += f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n  -o {option}\n"
+            master += f"  -o syslog_name=postfix/{name}\n"
+        (base / "conf/master.cf").write_text(master)
+        process = await asyncio.create_subprocess_exec(
+            "/usr/sbin/postfix", "-c", str(base / "conf"), "start-fg",
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        for port in ports.values():
+            await _greeting(port)
+        yield Postfix(base, ports)
+    finally:
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+async def _greeting(port: int) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                line = await reader.readline()
+                writer.write(b"QUIT\r\n")
+                writer.close()
+                await writer.wait_closed()
+                if line.startswith(b"220"):
+                    return
+            await asyncio.sleep(0.05)

@@ -1,0 +1,85 @@
+"""The image's and Compose's own command lines, without an engine: each part of them works."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from e2e_command import RELAY, environment, relay
+
+REPOSITORY = Path(__file__).parents[2]
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+SERVICE = COMPOSE["services"]["relay"]
+
+
+def instruction(name: str) -> str:
+    found = re.findall(rf"^(?:HEALTHCHECK .*\\\n\s*)?{name} (.+)$", DOCKERFILE, re.MULTILINE)
+    return str(found[-1])
+
+
+def test_the_image_runs_as_nobody_and_serves_by_default() -> None:
+    assert instruction("USER") == "10001:10001"
+    assert json.loads(instruction("ENTRYPOINT")) == ["relay"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[-1]), SERVICE["command"]],
+    ids=["image", "compose"],
+)
+def test_the_command_line_serves_and_its_health_check_passes(
+    tmp_path: Path, command: list[str]
+) -> None:
+    inside = "/policies/${RELAYLAB_POLICY:-required-verify}"
+    words = [w.replace(inside, f"{REPOSITORY}/policies/required-verify") for w in command]
+    env = environment(tmp_path) | {
+        "RELAY_LISTEN": "127.0.0.1",
+        "RELAY_SUBMISSION": str(SERVICE["environment"]["RELAY_SUBMISSION"]),
+        "RELAY_SMTP_PORT": "0",
+        "RELAY_SMTPS_PORT": "0",
+    }
+    health = SERVICE["healthcheck"]["test"]
+    assert health[0] == "CMD"
+    assert shlex.join(health[1:]) in " ".join(
+        json.loads(re.findall(r"^\s+CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)[0])
+    )
+    with subprocess.Popen([RELAY, *words], env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert relay(tmp_path, "readyz", "--wait").returncode == 0
+            note = json.loads((tmp_path / "serving.json").read_text())
+            assert [entry["kind"] for entry in note["listeners"]] == ["smtp", "smtps"]
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def test_compose_publishes_to_loopback_alone_and_drops_privileges() -> None:
+    for service in COMPOSE["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert service["cap_drop"] == ["ALL"]
+        assert service["read_only"] is True
+
+
+def test_everything_that_the_image_copies_exists() -> None:
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for source in sources.split():
+            assert (REPOSITORY / source).exists(), source
+
+
+def test_the_public_address_needs_credentials_for_auth(tmp_path: Path) -> None:
+    """Any credentials are for loopback alone: serving them to a network is refused."""
+    run = relay(
+        tmp_path, "serve", "--listen", "0.0.0.0",
+        "--smtp-port", "0", "--smtps-port", "0", "--submission-port", "0",
+    )  # fmt: skip
+    assert run.returncode == 3
+    assert "which only a loopback address may do" in run.stderr
+    assert "--credentials" in run.stderr
