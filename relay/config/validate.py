@@ -43,7 +43,6 @@ def validate(tree: SourceTree, report: Report) -> tuple[PolicyShape, SourceTree]
     `match`, or has it misspelt) is not reported again.
     """
     tree = _without_empty(tree.with_commas_split(("restrict_tls_to",)), report)
-    first = True
     while True:
         try:
             return PolicyShape.model_validate(tree.data), tree
@@ -53,11 +52,11 @@ def validate(tree: SourceTree, report: Report) -> tuple[PolicyShape, SourceTree]
             refused: list[KeyPath] = []
             for path, detail in details:
                 missing = detail["type"] == "missing"
-                known = not first or path in meant or tree.written(path) in tree.removed
+                known = path in meant or tree.written(path) in tree.removed
                 if not (missing and known):
                     _explain(detail, path, tree, report)
                 refused.append(path[:-1] if missing else path)
-            tree, first = tree.without(*refused), False
+            tree = tree.without(*refused)
 
 
 def _without_empty(tree: SourceTree, report: Report) -> SourceTree:

@@ -202,7 +202,7 @@ class _Builder:
         )
 
     def _node(self, event: _Event, events: Iterator[_Event], path: KeyPath) -> Node:
-        if len(path) > MAX_DEPTH:
+        if len(path) >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
             self._report(event, (), f"more than {MAX_DEPTH} levels within one another")
             raise PolicyFileError(self.problems)
         if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):

@@ -142,6 +142,24 @@ rules:
     assert policy.tls.match(parse_domain("x.bank.example")).rule.place == Place("p.yaml", 7, 13)
 
 
+def test_a_rule_for_a_restricted_domain_keeps_what_the_restriction_gives() -> None:
+    policy = load(
+        """tls: Required Verify
+names: [mx.example]
+restrict_tls_to: a.example
+rules:
+  - {match: "*.example", names: [other.example], minimum_tls: 1.3}
+  - {match: a.example, common_name: fallback}
+"""
+    )
+    found = tls_for(policy, "a.example")
+    assert found.setting is TlsSetting.REQUIRED_VERIFY
+    assert found.minimum_tls is TlsVersion.TLS1_2
+    assert found.names == NamePolicy(
+        extra=(parse_domain("mx.example"),), common_name=CommonName.FALLBACK
+    )
+
+
 def test_a_rule_can_take_names_away_again() -> None:
     policy = load("names: [mx.example]\nrules: [{match: a.example, names: []}]")
     assert tls_for(policy, "a.example").names.extra == ()

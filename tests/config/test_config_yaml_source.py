@@ -116,3 +116,18 @@ def test_many_unquoted_patterns_end_in_an_error_not_in_a_long_wait() -> None:
     with pytest.raises(PolicyFileError) as caught:
         read("\n".join("- *.a.b" for _ in range(500)))
     assert len(caught.value.problems) == 101
+
+
+@pytest.mark.parametrize("text", ["[" * 33 + "]" * 33, "{a: " * 33 + "1" + "}" * 33])
+def test_deep_nesting_is_refused(text: str) -> None:
+    with pytest.raises(PolicyFileError, match="more than 32 levels within one another"):
+        read(text)
+
+
+def test_thirty_two_levels_are_not_deep() -> None:
+    assert str(read("[" * 32 + "1" + "]" * 32).data).count("[") == 32
+
+
+def test_endless_nesting_ends_at_once() -> None:
+    with pytest.raises(PolicyFileError, match="more than 32 levels"):
+        read("[" * 100_000)
