@@ -73,8 +73,8 @@ def send(
     answered.
     """
     where = StateDir.of(state)
-    target = _server(server, where)
     recipients = _checked(to, sender)
+    target = _server(server, where)
     content, message_id = _message(eml, sender, recipients, subject, body)
     reply = _submit(target, sender, recipients, content)
     record = _record(where, message_id, wait) if message_id else None

@@ -11,6 +11,9 @@ from email.utils import format_datetime
 from relay.core.records import Bounce, BounceAction, Envelope
 
 _LINE_END = b"\r\n"
+# A field on one line is easier to read and to search; RFC 5322 allows up to 998 characters.
+_POLICY = email_policy.SMTP.clone(max_line_length=500)
+_FIELDS = email_policy.compat32.clone(max_line_length=500)
 MAX_RETURNED_HEADERS = 16_384
 """Octets of the original header section that a notification returns."""
 
@@ -40,7 +43,7 @@ def render_dsn(
     6.1). Lines end in CRLF; the result is 7-bit.
     """
     failed = any(bounce.action is BounceAction.FAILED for bounce in bounces)
-    report = EmailMessage(policy=email_policy.SMTP)
+    report = EmailMessage(policy=_POLICY)
     report["From"] = f"Mail Delivery System <MAILER-DAEMON@{reporting_mta}>"
     report["To"] = envelope.reverse_path
     report["Subject"] = (
@@ -52,7 +55,7 @@ def render_dsn(
     report.set_content(_for_people(envelope, bounces))
     report.make_mixed()
     report.attach(_for_machines(envelope, bounces, reporting_mta))
-    original = EmailMessage(policy=email_policy.SMTP)
+    original = EmailMessage(policy=_POLICY)
     original.set_content(
         headers, maintype="text", subtype="rfc822-headers", cte=_encoding_of(headers)
     )
@@ -97,14 +100,14 @@ def _expired(bounce: Bounce) -> bool:
 
 
 def _for_machines(envelope: Envelope, bounces: Sequence[Bounce], reporting_mta: str) -> Message:
-    status = Message(policy=email_policy.compat32)
+    status = Message(policy=_FIELDS)
     status["Content-Type"] = "message/delivery-status"
-    about = Message(policy=email_policy.compat32)
+    about = Message(policy=_FIELDS)
     about["Reporting-MTA"] = f"dns; {reporting_mta}"
     about["Arrival-Date"] = format_datetime(envelope.received_at)
     blocks = [about]
     for bounce in bounces:
-        block = Message(policy=email_policy.compat32)
+        block = Message(policy=_FIELDS)
         block["Final-Recipient"] = f"{_address_type(bounce.recipient)}; {bounce.recipient}"
         block["Action"] = bounce.action.value
         block["Status"] = bounce.status.enhanced

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -50,6 +51,7 @@ error      unix  - - n - - error
 retry      unix  - - n - - error
 discard    unix  - - n - - discard
 virtual    unix  - n n - - virtual
+proxymap   unix  - - n - - proxymap
 anvil      unix  - - n - 1 anvil
 postlog    unix-dgram n - n - 1 postlogd
 """
@@ -117,8 +119,9 @@ async def postfix(certificates: Mapping[str, bytes | None]) -> AsyncIterator[Pos
         yield Postfix(base, ports)
     finally:
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+            # The command's own process is only the parent of the daemon that it leaves behind.
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int((base / "queue/pid/master.pid").read_text()), signal.SIGTERM)
             await process.wait()
         shutil.rmtree(base, ignore_errors=True)
 

@@ -50,7 +50,7 @@ async def test_inline_a_partial_success_is_250_and_the_rest_bounces_by_notificat
         assert reply.code == 250
         (bounce,) = running.record().bounces
         assert (bounce.recipient, bounce.notified) == ("a@expired.lab.test", Notified.SENDER)
-        message = await running.lab.wait_for_message("capture", lambda m: True)
+        message = await running.lab.wait_for_message("capture")
         assert message.reverse_path == ""
         assert message.recipients == ("sender@example.test",)
         assert all_failures(message_from_bytes(message.content))[1] == {b"a@expired.lab.test"}
@@ -128,7 +128,7 @@ async def test_queued_a_day_of_retries_then_the_sender_is_told(start: Start) -> 
         assert (str(final.status), str(final.cause_status)) == ("554 5.4.7", "451 4.7.6")
         assert final.notified is Notified.SENDER
         assert running.lab.messages("no-starttls") == ()
-        dsn = await running.lab.wait_for_message("capture", lambda m: True)
+        dsn = await running.lab.wait_for_message("capture")
     report = message_from_bytes(dsn.content)
     assert report.get_content_type() == "multipart/report"
     status = report.get_payload(1)
