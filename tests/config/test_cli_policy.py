@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from relay.cli.policy import app
@@ -113,7 +112,7 @@ def test_explain_as_json(address: str, setting: str, rule: str, no_tls: str) -> 
 def explained(tls: str, tmp_path: Path, *, to: str = "lab/good", more: str = "") -> dict[str, str]:
     path = tmp_path / "p.yaml"
     path.write_text(f"tls: {tls}\nroutes: [{{match: a.example, to: '{to}'}}]\n{more}")
-    result: Result = run("explain", "jane@a.example", "--policy", str(path), "--json")
+    result = run("explain", "jane@a.example", "--policy", str(path), "--json")
     assert result.exit_code == 0
     found: dict[str, str] = json.loads(result.stdout)
     return found
