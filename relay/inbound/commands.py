@@ -50,10 +50,10 @@ def parse_command(line: bytes) -> Command | CodeEntry:
         return replies.BAD_OCTETS
     if _CONTROL.search(text):
         return replies.BAD_OCTETS
-    verb, _, argument = text.strip(" ").partition(" ")
+    verb, _, argument = text.rstrip(" ").partition(" ")
     if not (verb.isascii() and verb.isalnum()):
         return replies.UNKNOWN_COMMAND
-    return Command(verb=verb.upper(), argument=argument.strip(" "))
+    return Command(verb=verb.upper(), argument=argument.lstrip(" "))
 
 
 def parse_hello(argument: str) -> str | CodeEntry:
