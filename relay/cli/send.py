@@ -238,11 +238,12 @@ def _tell(
     def row(head: str, words: str) -> None:
         table.add_row(Text(head, style="bold"), Text(words))
 
+    row("Reply", str(reply))
     for recipient in recipients:
         row("To", recipient)
         for head, words in story(record, recipient) if record else ():
-            row(head, words)
-    row("Reply", str(reply))
+            if words != str(reply):  # the code that the client was told itself
+                row(head, words)
     if record is not None:
         bounces = [b for r in recipients if (b := bounce_of(record, r)) is not None]
         shown = (

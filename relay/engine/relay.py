@@ -212,7 +212,9 @@ class Relay:
         if self._options.certificate is not None:
             return self._options.certificate
         issued = authority.issue(
-            shipped_recipes()["good"], self._options.hostname, also=("localhost", "127.0.0.1", "::1")
+            shipped_recipes()["good"],
+            self._options.hostname,
+            also=("localhost", "127.0.0.1", "::1"),
         )
         chain = self._options.certificates / "relay-chain.pem"
         key = self._options.certificates / "relay-key.pem"
