@@ -59,7 +59,11 @@ def open_policy(name_or_path: str) -> Policy:
     except PolicyFileError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
-        fail(f"{path} can't be used", hint=f"See more with: relay policy lint {path}")
+        count = len(error.problems)
+        fail(
+            f"{path}: {count} problem{'s' if count > 1 else ''}; nothing was started",
+            hint=f"See the lines themselves with: relay policy lint {path}",
+        )
     except OSError as error:
         fail(f"can't read {path}: {error.strerror}")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, fail
+from relay.cli.policy import PolicyOption, open_policy
 from relay.cli.serving import Listening, Serving
 from relay.cli.state import StateDir, StateOption
 
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
     from relay.engine.relay import Relay, RelayOptions
     from relay.inbound.credentials import Credentials
     from relay.inbound.listeners import Endpoint
-
-PolicyOption = Annotated[
-    str,
-    typer.Option(
-        "--policy",
-        "-p",
-        envvar="RELAY_POLICY",
-        metavar="FILE|NAME",
-        help="Policy file, or the name of a shipped policy.",
-    ),
-]
 
 
 def serve(
@@ -119,30 +109,7 @@ def serve(
         allow_external=allow_external,
         certificate=ServerCertificate(chain=certificate, key=key) if certificate and key else None,
     )
-    _run(load(policy), options, where)
-
-
-def load(policy: str) -> Policy:
-    """Load a policy by file or shipped name; end the command with every problem in it."""
-    from relay.config.policy_file import find_policy, load_policy
-    from relay.config.problems import PolicyFileError
-    from relay.lab.catalogue import SCENARIOS
-
-    try:
-        return load_policy(find_policy(policy), known_scenarios=frozenset(SCENARIOS))
-    except PolicyFileError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        count = len(error.problems)
-        fail(
-            f"{policy}: {count} problem{'s' if count > 1 else ''}; nothing was started",
-            hint=f"Mend the file, then check it with: relay policy lint {policy}",
-        )
-    except OSError as error:
-        fail(
-            f"{policy}: {error.strerror or error}",
-            hint="List the shipped policies with: relay policy list",
-        )
+    _run(open_policy(policy), options, where)
 
 
 def _credentials(path: Path | None, listen: str, submission: bool) -> Credentials:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from relay.config.policy_file import LoadedPolicy
 from relay.config.problems import KeyPath, Problem, Severity, path_text, sorted_problems
-from relay.config.tls_parts import covering_patterns
-from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern
+from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern, covering_patterns
 from relay.core.places import Place
 from relay.core.records import ReplyMode
 from relay.core.routing import Destination, ToHost

@@ -10,7 +10,7 @@ from relay.config.file_shape import PolicyShape, TlsChoices
 from relay.config.problems import KeyPath
 from relay.config.validate import Report
 from relay.config.yaml_tree import SourceTree
-from relay.core.addresses import DomainPattern, candidate_patterns
+from relay.core.addresses import DomainPattern, covering_patterns
 from relay.core.places import Place
 from relay.core.settings import OnBadCertificate, TlsSetting, TlsVersion
 from relay.core.tls_policy import (
@@ -121,13 +121,6 @@ class _Inherited:
 
     def set(self, pattern: DomainPattern, trust: TrustAnchors, names: NamePolicy) -> None:
         self._known[pattern] = (trust, names)
-
-
-def covering_patterns(pattern: DomainPattern) -> tuple[DomainPattern, ...]:
-    """Return all other patterns that cover `pattern`, the most specific first."""
-    if pattern.suffix is None:
-        return ()
-    return candidate_patterns(pattern.suffix)[1:]
 
 
 def _rules(

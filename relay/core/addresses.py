@@ -162,3 +162,8 @@ def candidate_patterns(domain: Domain) -> tuple[DomainPattern, ...]:
         parents.append(DomainPattern(suffix=Domain(rest), wildcard=True))
         rest = rest.partition(".")[2]
     return (DomainPattern(suffix=domain, wildcard=False), *parents, EVERY_DOMAIN)
+
+
+def covering_patterns(pattern: DomainPattern) -> tuple[DomainPattern, ...]:
+    """Every other pattern that covers `pattern`, the most specific first."""
+    return () if pattern.suffix is None else candidate_patterns(pattern.suffix)[1:]

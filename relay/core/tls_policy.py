@@ -13,7 +13,13 @@ from enum import Enum, unique
 from types import MappingProxyType
 from typing import assert_never
 
-from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern, candidate_patterns
+from relay.core.addresses import (
+    EVERY_DOMAIN,
+    Domain,
+    DomainPattern,
+    candidate_patterns,
+    covering_patterns,
+)
 from relay.core.places import Place
 from relay.core.settings import OnBadCertificate, OnNoTls, Starttls, TlsSetting, TlsVersion
 
@@ -195,8 +201,9 @@ class PolicyTable:
 
     def most_specific_covering(self, pattern: DomainPattern) -> TlsRule:
         """Return the entry that a rule for `pattern` would otherwise have inherited from."""
-        covering = [rule for rule in self.rules.values() if rule.pattern.covers(pattern)]
-        return max(covering, key=lambda rule: rule.pattern.specificity)
+        return next(
+            self.rules[p] for p in (pattern, *covering_patterns(pattern)) if p in self.rules
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from email import policy as email_policy
 from email.message import EmailMessage, Message
 from email.utils import format_datetime
+from typing import cast
 
 from relay.core.records import Bounce, BounceAction, Envelope
 
@@ -54,7 +55,9 @@ def render_dsn(
     report["Auto-Submitted"] = "auto-replied"
     report.set_content(_for_people(envelope, bounces))
     report.make_mixed()
-    report.attach(_for_machines(envelope, bounces, reporting_mta))
+    status = _for_machines(envelope, bounces, reporting_mta)
+    # The typing knows only EmailMessage as a part; any message is one.
+    report.attach(cast(EmailMessage, status))
     original = EmailMessage(policy=_POLICY)
     original.set_content(
         headers, maintype="text", subtype="rfc822-headers", cte=_encoding_of(headers)
@@ -105,7 +108,7 @@ def _for_machines(envelope: Envelope, bounces: Sequence[Bounce], reporting_mta: 
     about = Message(policy=_FIELDS)
     about["Reporting-MTA"] = f"dns; {reporting_mta}"
     about["Arrival-Date"] = format_datetime(envelope.received_at)
-    blocks = [about]
+    blocks: list[Message | str] = [about]
     for bounce in bounces:
         block = Message(policy=_FIELDS)
         block["Final-Recipient"] = f"{_address_type(bounce.recipient)}; {bounce.recipient}"

@@ -203,13 +203,13 @@ class Listeners:
             found = await loop.getaddrinfo(
                 config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
-            address = str(found[0][4][0])
+            family, _, _, _, where = found[0]
+            address = str(where[0])
             if self._service.credentials.accepts_any and _is_public(config.kind, address):
                 raise _refused(config, ListenProblem.ANY_CREDENTIALS)
             server = await loop.create_server(
                 lambda: RelaySMTP(self._service, config.kind),
-                address,
-                config.port,
+                sock=_bound(family, where),
                 start_serving=False,
             )
         except OSError as error:
@@ -222,6 +222,21 @@ class Listeners:
         for server in servers:
             server.close()
         return servers
+
+
+def _bound(family: socket.AddressFamily, where: tuple[object, ...]) -> socket.socket:
+    # Some versions of `create_server` skip an address that is not ours and lose the reason.
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(where)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 async def _listen(server: asyncio.Server, config: ListenerConfig) -> None:

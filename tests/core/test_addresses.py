@@ -11,6 +11,7 @@ from relay.core.addresses import (
     Domain,
     DomainPattern,
     candidate_patterns,
+    covering_patterns,
     parse_address,
     parse_domain,
 )
@@ -111,6 +112,14 @@ def test_covering_means_matching_all_that_the_other_matches(
 ) -> None:
     if wide.covers(narrow) and narrow.matches(domain):
         assert wide.matches(domain)
+
+
+@given(pattern=patterns, other=patterns)
+def test_covering_patterns_are_exactly_those_that_cover(
+    pattern: DomainPattern, other: DomainPattern
+) -> None:
+    expected = other.covers(pattern) and other != pattern
+    assert (other in covering_patterns(pattern)) is expected
 
 
 @given(pattern=patterns)
