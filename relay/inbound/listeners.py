@@ -225,8 +225,9 @@ class Listeners:
 
 
 def _bound(family: socket.AddressFamily, where: tuple[object, ...]) -> socket.socket:
-    # Some versions of `create_server` skip an address that is not ours and lose the reason.
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Some versions of `create_server` skip an address that is not ours and lose the reason. The
+    # protocol is named because asyncio sets TCP_NODELAY only where it is.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
