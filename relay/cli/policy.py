@@ -61,7 +61,7 @@ def open_policy(name_or_path: str) -> Policy:
             typer.echo(str(problem), err=True)
         count = len(error.problems)
         fail(
-            f"{path}: {count} problem{'s' if count > 1 else ''}; nothing was started",
+            f"{path} can't be used: {count} problem{'s' if count > 1 else ''}",
             hint=f"See the lines themselves with: relay policy lint {path}",
         )
     except OSError as error:

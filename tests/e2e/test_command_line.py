@@ -189,7 +189,7 @@ def test_a_broken_policy_reports_every_problem_and_starts_nothing(tmp_path: Path
     assert run.returncode == 2
     for line in (1, 2, 3, 5, 6):
         assert f"{policy}:{line}:" in run.stderr
-    assert "nothing was started" in run.stderr
+    assert "can't be used: 5 problems" in run.stderr
     assert not (tmp_path / "journal.sqlite3").exists()
 
 
