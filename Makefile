@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test check setup clean
+.PHONY: help run test check setup mutants clean
 help:            ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
@@ -32,6 +32,11 @@ check: $(STAMP)  ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+mutants: $(STAMP) ## change judge and next_step in every way; a change that no test notices is listed
+	@rm -rf mutants && $(BIN)/mutmut run >/dev/null; \
+	  $(BIN)/mutmut results | awk '{print $$1}' | tr -d : | while read -r m; do \
+	    $(BIN)/mutmut show "$$m" | grep -q '^-.*assert_never' || { echo "survived: $$m"; $(BIN)/mutmut show "$$m"; }; done
 
 clean:           ## remove the environment and what the tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -183,7 +183,10 @@ def test_certificate_refused_in_the_handshake(
 ) -> None:
     """Even where the examination found nothing, OpenSSL's own refusal counts."""
     seen = evidence(HandshakeFailed(problem=P.CERTIFICATE_REFUSED, detail="x", verify_code=10))
-    assert isinstance(judge(COLUMNS[column], seen, found), expected)
+    verdict = judge(COLUMNS[column], seen, found)
+    assert isinstance(verdict, expected)
+    assert isinstance(verdict, Terminate | RetryInClear)
+    assert verdict.faults == found
 
 
 def test_handshake_fault_outranks_a_certificate_fault() -> None:

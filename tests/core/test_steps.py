@@ -145,6 +145,15 @@ def test_schedule_waits_then_begins_the_next_round_with_the_first_host() -> None
     assert step(waiting, *history, now=due) == Try(hop=A, clear=False, round=2)
 
 
+def test_each_round_is_followed_by_its_own_delay() -> None:
+    growing = RetrySchedule(delays=(MIN, 10 * MIN, 100 * MIN), expire_after=None)
+    waiting = plan(A, schedule=growing)
+    history: list[Tried] = []
+    for number, delay in enumerate(growing.delays, start=1):
+        history.append(tried(A, TLS, round=number))
+        assert step(waiting, *history) == Wait(until=T0 + delay, failure=TLS)
+
+
 def test_tries_used_up_waits_for_the_deadline_then_expires() -> None:
     waiting = plan(A, schedule=TWICE)
     history = (tried(A, REFUSED), tried(A, TLS, round=2, at=T0 + 5 * MIN))

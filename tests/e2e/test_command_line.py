@@ -207,6 +207,31 @@ def test_a_host_that_never_answers_is_told_in_time(tmp_path: Path) -> None:
     assert "451 4.4.2 [internal] no banner" in " ".join(send.stdout.split())
 
 
+def test_accepted_mail_survives_kill_9(tmp_path: Path) -> None:
+    """A message that got its 250 is delivered by the next relay on the same state directory."""
+    policy = tmp_path / "policy.yaml"
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        queued = "tls: Required\nreply: queued\nretry: {delays: [1s], expire_after: 1h}\n"
+        route = f"routes: [{{match: slow.test, to: '127.0.0.1:{port}'}}]\n"
+        policy.write_text(queued + route)
+        with serving(tmp_path, "--policy", str(policy)) as server:
+            send = relay(tmp_path, "send", "a@slow.test")
+            assert send.returncode == 0, send.stderr
+            server.stop(signal.SIGKILL)
+    policy.write_text(queued + "routes: [{match: slow.test, to: lab/good}]\n")
+    with serving(tmp_path, "--policy", str(policy)) as server:
+        assert server.process.stdout is not None
+        for line in server.process.stdout:
+            if "a@slow.test at mx.good.lab.test" in line:
+                assert "delivered" in line
+                break
+        listed = relay(tmp_path, "messages", "list", "--json")
+    (message,) = json.loads(listed.stdout)
+    assert [status["state"] for status in message["recipients"]] == ["delivered"]
+
+
 def test_help_is_light() -> None:
     """No heavy library may be loaded to print the help."""
     heavy = ("aiosmtpd", "aiosmtplib", "cryptography", "OpenSSL", "yaml", "trustme", "pydantic")
