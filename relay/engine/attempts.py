@@ -93,25 +93,23 @@ class Attempts:
         self, task: Task, step: Try, delivery: Delivery, deadline: float | None
     ) -> Result:
         started_at = self._clock.now()
-        session: OutboundSession | None = None
+        session = OutboundSession(
+            step.hop,
+            options=SessionOptions(
+                local_hostname=self._hostname,
+                connect_timeout=delivery.connect_timeout,
+                command_timeout=delivery.command_timeout,
+                allow_external=self._allow_external,
+            ),
+            now=self._clock.now,
+            session_id=self._new_id(),
+        )
         verdict: Verdict | None = None
         outcomes: tuple[RecipientOutcome, ...]
         policy = task.match.policy.in_clear() if step.clear else task.match.policy
         try:
             async with asyncio.timeout_at(deadline):
-                session = await OutboundSession.open(
-                    step.hop,
-                    policy,
-                    options=SessionOptions(
-                        local_hostname=self._hostname,
-                        connect_timeout=delivery.connect_timeout,
-                        command_timeout=delivery.command_timeout,
-                        allow_external=self._allow_external,
-                    ),
-                    contexts=self._contexts,
-                    now=self._clock.now,
-                    session_id=self._new_id(),
-                )
+                await session.connect(policy, self._contexts)
                 if session.failure is not None:
                     outcomes = _all(task.recipients, session.failure)
                 else:
@@ -143,12 +141,11 @@ class Attempts:
             )
             outcomes = _all(task.recipients, broken)
         finally:
-            if session is not None:
-                await session.close()
+            await session.close()
         return self._result(
             task,
             step,
-            session=session.record() if session else None,
+            session=session.record(),
             verdict=verdict,
             outcomes=outcomes,
             started_at=started_at,

@@ -44,7 +44,7 @@ class NotAdmitted:
 
 
 class OutboundSession:
-    """One session with a hop; made by `open`, ended by `close`.
+    """One session with a hop; begun by `connect` (or made by `open`), ended by `close`.
 
     `failure` is why there is no usable session, where TLS is not the reason; such a session can't
     be judged.
@@ -80,18 +80,23 @@ class OutboundSession:
         now: Callable[[], datetime],
         session_id: str,
     ) -> Self:
+        """Make a session and `connect` it."""
+        session = cls(hop, options=options, now=now, session_id=session_id)
+        await session.connect(policy, contexts)
+        return session
+
+    async def connect(self, policy: TlsPolicy, contexts: ClientContexts) -> None:
         """Connect, greet, and start TLS where `policy` tries it and the host offers it.
 
         Never raises for what a network or a peer does. After a refused STARTTLS the session goes
-        on in clear text; the verdict says whether it may be used.
+        on in clear text; the verdict says whether it may be used. Where this is cancelled, the
+        connection is cut and the record holds what was seen until then.
         """
-        session = cls(hop, options=options, now=now, session_id=session_id)
         try:
-            session.failure = await session._opening.run(policy, contexts)
+            self.failure = await self._opening.run(policy, contexts)
         except BaseException:
-            session._client.abort()
+            self._client.abort()
             raise
-        return session
 
     async def admit(
         self, policy: TlsPolicy, *, recipient_domain: Domain, store: TrustStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from email import message_from_bytes
@@ -199,6 +200,30 @@ async def test_content_arrives_byte_for_byte_behind_the_trace_header(
         trace = message.content.removesuffix(sent)
         assert trace.startswith(b"Received: from ")
         assert trace.endswith(b"\r\n")
+
+
+async def test_a_host_that_falls_silent_is_told_before_the_client_gives_up(start: Start) -> None:
+    """The client's answer is bounded by `reply_within`, and the session so far is on record."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 silent.test ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        policy = (
+            "tls: Required\nreply_within: 0.2s\n"
+            f"routes: [{{match: slow.test, to: '127.0.0.1:{port}'}}]\n"
+        )
+        async with start(policy) as running:
+            reply = await running.send("a@slow.test")
+            assert str(reply.status) == "451 4.4.7"
+            record = running.record()
+            (bounce,) = record.bounces
+            assert "reply_within" in bounce.remedy
+            outbound = next(s for s in record.sessions if s.id == bounce.session_id)
+            assert "220 silent.test ESMTP" in [line.text[:21] for line in outbound.transcript]
 
 
 async def test_mail_never_leaves_for_a_host_off_this_machine(start: Start) -> None:

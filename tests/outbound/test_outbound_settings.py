@@ -232,7 +232,7 @@ def test_only_an_admitted_session_can_send() -> None:
     def public(kind: type) -> set[str]:
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
-    assert public(OutboundSession) == {"admit", "close", "evidence", "open", "record"}
+    assert public(OutboundSession) == {"admit", "close", "connect", "evidence", "open", "record"}
     assert public(NotAdmitted) == {"failure", "verdict"}
     assert public(Admitted) == {"send", "verdict"}
 
