@@ -41,10 +41,10 @@ def render_dsn(
 
     `headers` is the original header section (RET=HDRS, RFC 3461 section 4.3). Addressed to the
     envelope's reverse path; the caller never asks for one where that is null (RFC 5321 section
-    6.1). Lines end in CRLF; the result is 7-bit.
+    6.1). Lines end in CRLF; the result is 7-bit, unless the reverse path itself needs SMTPUTF8.
     """
     failed = any(bounce.action is BounceAction.FAILED for bounce in bounces)
-    report = EmailMessage(policy=_POLICY)
+    report = EmailMessage(policy=_POLICY.clone(utf8=not envelope.reverse_path.isascii()))
     report["From"] = f"Mail Delivery System <MAILER-DAEMON@{reporting_mta}>"
     report["To"] = envelope.reverse_path
     report["Subject"] = (
@@ -95,7 +95,8 @@ def _for_people(envelope: Envelope, bounces: Sequence[Bounce]) -> str:
             f"    {bounce.remedy}",
             "",
         ]
-    return "\n".join(parts)
+    # A peer's words stand in it: nothing that a terminal or a mail program would obey.
+    return "\n".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)
 
 
 def _expired(bounce: Bounce) -> bool:
@@ -111,7 +112,7 @@ def _for_machines(envelope: Envelope, bounces: Sequence[Bounce], reporting_mta: 
     blocks: list[Message | str] = [about]
     for bounce in bounces:
         block = Message(policy=_FIELDS)
-        block["Final-Recipient"] = f"{_address_type(bounce.recipient)}; {bounce.recipient}"
+        block["Final-Recipient"] = _typed_address(bounce.recipient)
         block["Action"] = bounce.action.value
         block["Status"] = bounce.status.enhanced
         if bounce.host:
@@ -127,9 +128,11 @@ def _for_machines(envelope: Envelope, bounces: Sequence[Bounce], reporting_mta: 
     return status
 
 
-def _address_type(address: str) -> str:
-    """RFC 6533 section 3: addresses outside ASCII have a type of their own."""
-    return "rfc822" if address.isascii() else "utf-8"
+def _typed_address(address: str) -> str:
+    """Write an address in ASCII; outside it by the type and escapes of RFC 6533 section 3."""
+    if address.isascii():
+        return f"rfc822; {address}"
+    return "utf-8; " + "".join(c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in address)
 
 
 def _one_line(text: str) -> str:

@@ -83,3 +83,14 @@ def test_the_public_address_needs_credentials_for_auth(tmp_path: Path) -> None:
     assert run.returncode == 3
     assert "which only a loopback address may do" in run.stderr
     assert "--credentials" in run.stderr
+
+
+def test_compose_file_is_valid_by_the_specification() -> None:
+    check = subprocess.run(
+        [
+            str(Path(RELAY).with_name("check-jsonschema")),
+            "--builtin-schema", "vendor.compose-spec", str(REPOSITORY / "docker-compose.yml"),
+        ],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert check.returncode == 0, check.stdout + check.stderr

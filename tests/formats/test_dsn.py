@@ -1,0 +1,224 @@
+"""Delivery status notifications, read back by parsers that nobody here wrote."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+
+import pytest
+from flufl.bounce import all_failures
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.faults import FaultKind, ResultType, TlsFault
+from relay.core.outcomes import Stage
+from relay.core.records import (
+    BodyType,
+    Bounce,
+    BounceAction,
+    Envelope,
+    MatchedRule,
+    Notified,
+    ReplyMode,
+)
+from relay.core.replies import StatusCode
+from relay.core.settings import TlsSetting
+from relay.formats.dsn import MAX_RETURNED_HEADERS, original_headers, render_dsn
+from relay.formats.heads import read_head
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+ENVELOPE = Envelope(
+    id="m1",
+    reverse_path="sender@example.test",
+    recipients=("a@expired.lab.test", "b@good.lab.test"),
+    received_at=AT,
+    size=100,
+    sha256="",
+    body=BodyType.SEVEN_BIT,
+    smtputf8=False,
+    reply_mode=ReplyMode.QUEUED,
+    policy="p.yaml",
+    policy_sha256="",
+    subject="hello",
+)
+BOUNCE = Bounce(
+    id="b1",
+    message_id="m1",
+    recipient="a@expired.lab.test",
+    reverse_path="sender@example.test",
+    action=BounceAction.FAILED,
+    status=StatusCode(554, "5.4.7"),
+    text="[internal] exceeded max time without delivery",
+    cause_status=StatusCode(451, "4.7.5"),
+    cause_text="[internal] remote node SSL certificate not signed by a valid CA",
+    cause="A certificate of the host's chain has expired.",
+    remedy="The host's administrator must renew it.",
+    result_type=ResultType.CERTIFICATE_EXPIRED,
+    faults=(TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="expired"),),
+    setting=TlsSetting.REQUIRED_VERIFY,
+    rule=MatchedRule(
+        setting=TlsSetting.REQUIRED_VERIFY, pattern="*", reason="r", file="p.yaml", line=1
+    ),
+    route="lab/expired",
+    host="mx.expired.lab.test",
+    address="127.0.0.1:25",
+    stage=Stage.HANDSHAKE,
+    attempts=9,
+    session_id="s1",
+    at=AT,
+    will_retry_at=None,
+    notified=Notified.SENDER,
+)
+HEADERS = b"From: x@example.test\r\nSubject: hello\r\n"
+
+
+def dsn(*bounces: Bounce, envelope: Envelope = ENVELOPE, headers: bytes = HEADERS) -> bytes:
+    return render_dsn(
+        envelope=envelope,
+        bounces=bounces,
+        headers=headers,
+        reporting_mta="relay.lab.test",
+        message_id="n1",
+        at=AT,
+    )
+
+
+def status_blocks(content: bytes) -> list[Message]:
+    part = message_from_bytes(content).get_payload(1)
+    assert isinstance(part, Message)
+    assert part.get_content_type() == "message/delivery-status"
+    blocks = part.get_payload()
+    assert isinstance(blocks, list)
+    return [block for block in blocks if isinstance(block, Message)]
+
+
+def test_fields_of_rfc_3464() -> None:
+    about, recipient = status_blocks(dsn(BOUNCE))
+    assert dict(about.items()) == {
+        "Reporting-MTA": "dns; relay.lab.test",
+        "Arrival-Date": "Wed, 04 Mar 2026 05:06:07 +0000",
+    }
+    assert dict(recipient.items()) == {
+        "Final-Recipient": "rfc822; a@expired.lab.test",
+        "Action": "failed",
+        "Status": "5.4.7",
+        "Remote-MTA": "dns; mx.expired.lab.test",
+        "Diagnostic-Code": "smtp; 451 4.7.5 [internal] remote node SSL certificate not signed by"
+        " a valid CA",
+        "Last-Attempt-Date": "Wed, 04 Mar 2026 05:06:07 +0000",
+    }
+
+
+def test_shape_of_the_report() -> None:
+    report = message_from_bytes(dsn(BOUNCE), policy=default)
+    assert report.get_content_type() == "multipart/report"
+    assert report.get_param("report-type") == "delivery-status"
+    assert report["Auto-Submitted"] == "auto-replied"
+    assert report["To"] == "sender@example.test"
+    assert [part.get_content_type() for part in report.iter_parts()] == [
+        "text/plain",
+        "message/delivery-status",
+        "text/rfc822-headers",
+    ]
+    text = next(report.iter_parts()).get_content()
+    for words in ("a@expired.lab.test", "554 5.4.7", "451 4.7.5", "Required Verify", "renew it"):
+        assert words in text
+
+
+def test_a_bounce_parser_finds_every_failed_recipient() -> None:
+    content = dsn(BOUNCE, replace(BOUNCE, recipient="c@expired.lab.test"))
+    temporary, permanent = all_failures(message_from_bytes(content))
+    assert permanent == {b"a@expired.lab.test", b"c@expired.lab.test"}
+    assert temporary == frozenset()
+
+
+def test_a_bounce_parser_finds_a_delay() -> None:
+    delayed = replace(BOUNCE, action=BounceAction.DELAYED, will_retry_at=AT)
+    content = dsn(delayed)
+    assert all_failures(message_from_bytes(content))[0] == {b"a@expired.lab.test"}
+    assert status_blocks(content)[1]["Will-Retry-Until"] == "Wed, 04 Mar 2026 05:06:07 +0000"
+    assert message_from_bytes(content)["Subject"].startswith("Delayed")
+
+
+hostile = st.text(max_size=200) | st.sampled_from(
+    ["a\r\nStatus: 2.0.0", "a\r\n\r\nAction: delivered", "\x1b[31m", "\u202e", "x" * 2000, "\udcff"]
+)
+
+
+@given(text=hostile, cause=hostile)
+def test_a_peers_words_stay_inside_their_field(text: str, cause: str) -> None:
+    content = dsn(replace(BOUNCE, cause_text=text, text=text, cause=cause))
+    about, recipient = status_blocks(content)
+    assert (recipient["Action"], recipient["Status"]) == ("failed", "5.4.7")
+    assert set(about.keys()) == {"Reporting-MTA", "Arrival-Date"}
+    assert len(recipient.keys()) == 6
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+    assert content.endswith(b"\r\n")
+    assert not set(content.replace(b"\r\n", b"")) & {*range(9), *range(10, 32), 127}
+
+
+@given(headers=st.binary(max_size=300).map(lambda raw: raw.replace(b"\r", b"").replace(b"\n", b"")))
+def test_whatever_the_original_headers_hold_the_report_is_7_bit_lines(headers: bytes) -> None:
+    content = dsn(BOUNCE, headers=b"Subject: " + headers + b"\r\n")
+    assert content.isascii()
+    assert b"\n" not in content.replace(b"\r\n", b"")
+    part = message_from_bytes(content).get_payload(2)
+    assert isinstance(part, Message)
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    assert payload.startswith(b"Subject: ")
+
+
+def test_an_address_outside_ascii_has_its_own_type() -> None:
+    recipient = status_blocks(dsn(replace(BOUNCE, recipient="jürgen@x.test")))[1]
+    assert recipient["Final-Recipient"] == r"utf-8; j\x{FC}rgen@x.test"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"A: 1\r\nB: 2\r\n\r\nbody\r\n", b"A: 1\r\nB: 2\r\n"),
+        (b"A: 1\r\n", b"A: 1\r\n"),
+        (b"", b""),
+    ],
+)
+def test_original_headers(content: bytes, expected: bytes) -> None:
+    assert original_headers(content) == expected
+
+
+def test_original_headers_are_bounded_and_whole_lines() -> None:
+    content = b"".join(b"X-%d: y\r\n" % n for n in range(10_000)) + b"\r\nbody"
+    head = original_headers(content)
+    assert len(head) <= MAX_RETURNED_HEADERS
+    assert head.endswith(b"y\r\n")
+    assert content.startswith(head)
+
+
+@pytest.mark.parametrize(
+    ("content", "message_id", "subject"),
+    [
+        (b"Message-ID: <a@b>\r\nSubject: hi\r\n\r\nx", "<a@b>", "hi"),
+        (b"Subject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n\r\n", None, "grüße"),
+        (b"Subject: two\r\n lines\r\n\r\n", None, "two lines"),
+        (b"Subject: =?nonsense?q?x?=\r\n\r\n", None, "=?nonsense?q?x?="),
+        (b"\r\nSubject: in the body\r\n", None, None),
+        (b"Subject: \x1b[31mred\r\n\r\n", None, "\ufffd[31mred"),
+    ],
+)
+def test_head(content: bytes, message_id: str | None, subject: str | None) -> None:
+    head = read_head(content)
+    assert (head.message_id, head.subject) == (message_id, subject)
+
+
+@given(content=st.binary(max_size=500))
+def test_a_head_is_read_from_anything(content: bytes) -> None:
+    head = read_head(content)
+    assert head.subject is None or head.subject.isprintable() or "\ufffd" in head.subject
+
+
+def test_a_sender_outside_ascii_is_addressed_as_it_is() -> None:
+    content = dsn(BOUNCE, envelope=replace(ENVELOPE, reverse_path="jürgen@example.test"))
+    assert "To: jürgen@example.test\r\n".encode() in content
