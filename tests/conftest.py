@@ -12,8 +12,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose outside judge is absent, by name; in CI that is a failure."""
     for marker in item.iter_markers("judge"):
         for name in marker.args:
-            if shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin"):
+            absent = _why_absent(name, needs_root=marker.kwargs.get("root", False))
+            if absent is None:
                 continue
             if os.environ.get("CI"):
-                pytest.fail(f"the outside judge {name!r} is not installed", pytrace=False)
-            pytest.skip(f"the outside judge {name!r} is not installed")
+                pytest.fail(absent, pytrace=False)
+            pytest.skip(absent)
+
+
+def _why_absent(name: str, *, needs_root: bool) -> str | None:
+    if not shutil.which(name) and not shutil.which(name, path="/usr/sbin:/sbin"):
+        return f"the outside judge {name!r} is not installed"
+    if needs_root and os.geteuid() != 0:
+        return f"the outside judge {name!r} can be started by root alone"
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -29,8 +28,7 @@ def pem(issued: IssuedCertificate) -> bytes:
     return issued.key_pem + issued.chain_pem
 
 
-@pytest.mark.judge("postfix")
-@pytest.mark.skipif(os.geteuid() != 0, reason="Postfix itself must be started by root")
+@pytest.mark.judge("postfix", root=True)
 async def test_postfix_gets_what_each_setting_allows(start: Start, certificates: Path) -> None:
     authority, recipes = LabAuthority(certificates), shipped_recipes()
     hosts = {
