@@ -135,11 +135,15 @@ Failure = TlsRefusal | DnsFailure | ConnectionFailure | PeerRefusal | LocalRefus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The next hop took responsibility; `reply` is its answer to the end of data."""
+    """The next hop took responsibility; `reply` is its answer to the end of data.
+
+    `dsn`: it offers the DSN extension, so what the sender asked to be told is its to tell now.
+    """
 
     kind: Literal["delivered"] = "delivered"
     reply: Reply
     protection: Protection
+    dsn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ Envelope ──< Attempt >── Session          one Attempt: one try of one me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
 
+from relay.core.dsn import DsnRequest
 from relay.core.evidence import TlsEvidence
 from relay.core.faults import ResultType, TlsFault
 from relay.core.outcomes import Outcome, Stage
@@ -45,7 +46,9 @@ class Envelope:
     """A message as accepted, without its content.
 
     `reverse_path` is empty for the null reverse path `<>`; addresses are texts that
-    `parse_address` accepts. `message_id_header` and `subject` are
+    `parse_address` accepts. `dsn` is what the sender asked to be told. `protect_as` is set on a
+    notification: its content comes from a message that this setting protected, and it travels under
+    no weaker one. `message_id_header` and `subject` are
     copied from the content's head, for people to find the message by.
     """
 
@@ -64,6 +67,8 @@ class Envelope:
     message_id_header: str | None = None
     subject: str | None = None
     notification_for: str | None = None
+    dsn: DsnRequest = field(default_factory=DsnRequest)
+    protect_as: TlsSetting | None = None
 
 
 @unique

@@ -119,6 +119,21 @@ class TlsPolicy:
             or self.on_bad_certificate is OnBadCertificate.CLEAR
         )
 
+    def at_least(self, setting: TlsSetting) -> TlsPolicy:
+        """Return this policy, made no weaker than `setting` where that one requires TLS."""
+        if not setting.requires_tls:
+            return self
+        verifies = setting.verifies or self.verifies
+        return replace(
+            self,
+            setting=TlsSetting.REQUIRED_VERIFY if verifies else TlsSetting.REQUIRED,
+            starttls=Starttls.TRY,
+            on_no_tls=OnNoTls.TERMINATE,
+            on_bad_certificate=(
+                OnBadCertificate.TERMINATE if verifies else OnBadCertificate.IGNORE
+            ),
+        )
+
     def in_clear(self) -> TlsPolicy:
         """Return this policy for the session that retries in clear text.
 

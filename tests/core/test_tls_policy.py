@@ -147,3 +147,20 @@ def test_spellings_of_a_setting(spelling: str) -> None:
 def test_an_unknown_setting_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="Off, Preferred, Preferred Verify, Required, Required"):
         TlsSetting.parse("Requird")
+
+
+@pytest.mark.parametrize("preferred_verify", OnBadCertificate)
+@pytest.mark.parametrize("floor", TlsSetting)
+@pytest.mark.parametrize("setting", TlsSetting)
+def test_a_floor_never_weakens_and_never_leaves_clear_text_where_tls_is_required(
+    setting: TlsSetting, floor: TlsSetting, preferred_verify: OnBadCertificate
+) -> None:
+    policy = TlsPolicy.for_setting(setting, preferred_verify=preferred_verify)
+    raised = policy.at_least(floor)
+    if not floor.requires_tls:
+        assert raised == policy
+        return
+    assert not raised.allows_clear
+    assert raised.setting.requires_tls
+    assert raised.verifies is (floor.verifies or policy.verifies)
+    assert raised.at_least(floor) == raised

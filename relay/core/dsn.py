@@ -1,0 +1,62 @@
+"""What a sender asks to be told: the DSN extension of SMTP (RFC 3461), as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+
+@unique
+class Notify(Enum):
+    """A condition of NOTIFY (RFC 3461 section 4.1). NEVER is an empty set of them."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DELAY = "delay"
+
+
+@unique
+class ReturnContent(Enum):
+    """How much of a message a notification of its failure returns: RET (section 4.3)."""
+
+    FULL = "full"
+    HEADERS = "hdrs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientRequest:
+    """What RCPT asked for one recipient.
+
+    `notify` is None where NOTIFY was not given, and empty for NEVER. `original` is ORCPT as it
+    came: address type, semicolon and xtext, such as 'rfc822;Bob@example.com'; None without one.
+    """
+
+    recipient: str
+    notify: tuple[Notify, ...] | None = None
+    original: str | None = None
+
+    def wants(self, condition: Notify) -> bool:
+        """Whether this condition is to be told; without NOTIFY, failures are (section 4.1)."""
+        if self.notify is None:
+            return condition is Notify.FAILURE
+        return condition in self.notify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DsnRequest:
+    """What a transaction asked: RET and ENVID of MAIL, and a request for some recipients.
+
+    `envelope_id` is ENVID as it came, in xtext (section 4.4). A recipient without an entry asked
+    for nothing. The default asks for nothing at all.
+    """
+
+    ret: ReturnContent | None = None
+    envelope_id: str | None = None
+    recipients: tuple[RecipientRequest, ...] = ()
+
+    def of(self, recipient: str) -> RecipientRequest:
+        """Return what was asked for a recipient."""
+        for request in self.recipients:
+            if request.recipient == recipient:
+                return request
+        return RecipientRequest(recipient=recipient)
