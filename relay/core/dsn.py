@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Final
+
+_ESCAPE: Final = re.compile(rb"\+([0-9A-F]{2})")
 
 
 @unique
@@ -21,6 +25,12 @@ class ReturnContent(Enum):
 
     FULL = "full"
     HEADERS = "hdrs"
+
+
+def decode_xtext(text: str) -> str:
+    """Return what xtext stands for (RFC 3461 section 4): '+' and two hex digits are an octet."""
+    octets = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), text.encode())
+    return octets.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,19 +171,32 @@ class TlsRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyMatch:
-    """The entry that won for a domain."""
+    """The entry that won for a domain.
+
+    `floor` is set for content that another policy protects already, as a notification's is.
+    """
 
     domain: Domain
     rule: TlsRule
+    floor: TlsSetting | None = None
 
     @property
     def policy(self) -> TlsPolicy:
         """What holds for the domain."""
-        return self.rule.policy
+        return self.rule.policy if self.floor is None else self.rule.policy.at_least(self.floor)
 
     @property
     def reason(self) -> str:
-        """Why this entry won, as a sentence without a full stop."""
+        """Why this policy holds, as a sentence without a full stop."""
+        if self.policy == self.rule.policy:
+            return self._why_rule
+        return (
+            f"{self._why_rule}; raised to {self.policy.setting.label}, "
+            "because the message that this is about is protected by it"
+        )
+
+    @property
+    def _why_rule(self) -> str:
         pattern = self.rule.pattern
         match self.rule.origin:
             case RuleOrigin.DEFAULT:
@@ -239,6 +252,14 @@ class RuleChange:
     minimum_tls: TlsVersion | None = None
     trust: TrustAnchors | None = None
     names: NamePolicy | None = None
+
+
+def strictest(settings: Iterable[TlsSetting]) -> TlsSetting | None:
+    """Return the strictest of those settings that require TLS; None where none does."""
+    requiring = {setting for setting in settings if setting.requires_tls}
+    if TlsSetting.REQUIRED_VERIFY in requiring:
+        return TlsSetting.REQUIRED_VERIFY
+    return TlsSetting.REQUIRED if requiring else None
 
 
 def build_table(

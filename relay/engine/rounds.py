@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from relay.core.addresses import Domain, parse_address
@@ -19,7 +19,7 @@ from relay.core.routing import RetrySchedule, route
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
 from relay.engine.attempts import Attempts, Result, Task
 from relay.engine.observing import Observer
-from relay.engine.settling import Settled, Settler
+from relay.engine.settling import Round, Settled, Settler
 from relay.journal.api import Batch, JournalWriter
 from relay.lookup.resolver import Resolver
 
@@ -84,14 +84,16 @@ class Rounds:
                 )
         in_order = {recipient: steps[recipient] for recipient in message.recipients}
         settlement = self._settler.settle(
-            envelope=message.envelope,
-            content=message.content,
-            steps=in_order,
-            attempts=message.attempts,
-            tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
-            policy=policy,
-            at=self._clock.now(),
-            client_waits=client_waits,
+            Round(
+                envelope=message.envelope,
+                content=message.content,
+                steps=in_order,
+                attempts=message.attempts,
+                tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
+                policy=policy,
+                at=self._clock.now(),
+                client_waits=client_waits,
+            )
         )
         await self._journal.write(
             Batch(
@@ -116,6 +118,7 @@ class Rounds:
         deadline: float | None,
         settled: dict[str, Settled],
     ) -> None:
+        matched = replace(policy.tls.match(domain), floor=message.envelope.protect_as)
         way = policy.routing.match(domain)
         plan = route(await self._resolver.resolve(way.to), schedule, looked_up=str(way.to))
         pending = recipients
@@ -141,7 +144,7 @@ class Rounds:
                     content=message.content,
                     recipients=tuple(together),
                     domain=domain,
-                    match=policy.tls.match(domain),
+                    match=matched,
                     route=way,
                 )
                 match step:

@@ -10,9 +10,9 @@ from typing import assert_never
 
 from relay.core.addresses import parse_address
 from relay.core.bounces import make_bounce
-from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
-from relay.core.outcomes import Failure
+from relay.core.dsn import Notify
+from relay.core.outcomes import Delivered
 from relay.core.records import (
     Attempt,
     BodyType,
@@ -22,8 +22,16 @@ from relay.core.records import (
     Notified,
     ReplyMode,
 )
+from relay.core.replies import StatusCode
 from relay.core.steps import Done, GiveUp, Wait
-from relay.formats.dsn import original_headers, render_dsn
+from relay.core.tls_policy import strictest
+from relay.formats.dsn import (
+    DsnAction,
+    ReportedRecipient,
+    render_dsn,
+    reported_bounce,
+    subject_of,
+)
 from relay.journal.api import NewMessage, RecipientState, RecipientUpdate
 
 Settled = Wait | Done | GiveUp
@@ -40,139 +48,176 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """A round that is over: where each recipient rests, and how it came to that.
+
+    `attempts` are all that were ever made. `tried_now`: those whom this round really tried; a
+    recipient that merely goes on waiting gets no second record. `client_waits`: the client will
+    get the code itself if nobody was delivered to, and then nobody else is notified.
+    """
+
+    envelope: Envelope
+    content: bytes
+    steps: Mapping[str, Settled]
+    attempts: Sequence[Attempt]
+    tried_now: Collection[str]
+    policy: Policy
+    at: datetime
+    client_waits: bool
+
+    @property
+    def tells_client(self) -> bool:
+        """Whether the client is told of the failures, in the reply to DATA."""
+        return self.client_waits and not any(isinstance(s, Done) for s in self.steps.values())
+
+    def attempts_of(self, recipient: str) -> tuple[Attempt, ...]:
+        """Return one recipient's attempts, oldest first."""
+        return tuple(a for a in self.attempts if a.tried(recipient) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settler:
     """Settles rounds under the name that this relay reports with."""
 
     hostname: str
     new_id: Callable[[], str]
 
-    def settle(
-        self,
-        *,
-        envelope: Envelope,
-        content: bytes,
-        steps: Mapping[str, Settled],
-        attempts: Sequence[Attempt],
-        tried_now: Collection[str],
-        policy: Policy,
-        at: datetime,
-        client_waits: bool,
-    ) -> Settlement:
-        """Return what follows from where each recipient rests.
-
-        `tried_now`: those that this round really tried; a recipient that merely goes on waiting
-        gets no second record. `client_waits`: the client will get the code itself if nobody was
-        delivered to, and then nobody else is notified.
-        """
-        tell_client = client_waits and not any(isinstance(s, Done) for s in steps.values())
+    def settle(self, over: Round) -> Settlement:
+        """Return what follows from where each recipient rests."""
         updates: list[RecipientUpdate] = []
         bounces: list[Bounce] = []
-        for recipient, step in steps.items():
+        reported: list[ReportedRecipient] = []
+        for recipient, step in over.steps.items():
             state, next_at = _state(step)
             updates.append(
                 RecipientUpdate(
-                    message_id=envelope.id, recipient=recipient, state=state, next_at=next_at
+                    message_id=over.envelope.id, recipient=recipient, state=state, next_at=next_at
                 )
             )
-            if isinstance(step, Done) or (isinstance(step, Wait) and recipient not in tried_now):
-                continue
-            own = tuple(a for a in attempts if a.tried(recipient))
-            bounces.append(
-                self._bounce(
-                    envelope=envelope,
-                    recipient=recipient,
-                    attempts=own,
-                    step=step,
-                    book=policy.codes,
-                    at=at,
-                    tell_client=tell_client,
-                )
-            )
-        to_sender = [b for b in bounces if b.notified is Notified.SENDER]
-        notifications = (
-            (self._notification(envelope, content, to_sender, policy, at),) if to_sender else ()
-        )
+            match step:
+                case Done():
+                    reported += _success(over, recipient)
+                case Wait() if recipient not in over.tried_now:
+                    pass
+                case Wait() | GiveUp():
+                    bounce = self._bounce(over, recipient, step)
+                    bounces.append(bounce)
+                    if bounce.notified is Notified.SENDER:
+                        original = over.envelope.dsn.of(recipient).original
+                        reported.append(reported_bounce(bounce, original=original))
+                case _:
+                    assert_never(step)
         return Settlement(
-            updates=tuple(updates), bounces=tuple(bounces), notifications=notifications
+            updates=tuple(updates),
+            bounces=tuple(bounces),
+            notifications=(self._notification(over, reported),) if reported else (),
         )
 
-    def _bounce(
-        self,
-        *,
-        envelope: Envelope,
-        recipient: str,
-        attempts: tuple[Attempt, ...],
-        step: Wait | GiveUp,
-        book: CodeBook,
-        at: datetime,
-        tell_client: bool,
-    ) -> Bounce:
-        failure: Failure
-        will_retry_at: datetime | None
+    def _bounce(self, over: Round, recipient: str, step: Wait | GiveUp) -> Bounce:
+        attempts = over.attempts_of(recipient)
         match step:
-            case Wait(until=until, failure=failure):
-                action, expired, will_retry_at = BounceAction.DELAYED, False, until
-                notified = Notified.NOBODY
+            case Wait(failure=failure):
+                action, expired = BounceAction.DELAYED, False
             case GiveUp(cause=failure, expired=expired):
-                action, will_retry_at = BounceAction.FAILED, None
-                if tell_client:
-                    notified = Notified.CLIENT
-                else:
-                    notified = Notified.SENDER if envelope.reverse_path else Notified.NOBODY
+                action = BounceAction.FAILED
             case _:
                 assert_never(step)
         return make_bounce(
             bounce_id=self.new_id(),
-            envelope=envelope,
+            envelope=over.envelope,
             recipient=recipient,
             attempts=attempts,
             failure=failure,
             expired=expired,
             action=action,
-            book=book,
-            at=at,
-            will_retry_at=will_retry_at,
-            notified=notified,
+            book=over.policy.codes,
+            at=over.at,
+            will_retry_at=step.until if isinstance(step, Wait) else None,
+            notified=_notified(over, recipient, action, first=attempts[-1].round == 1),
         )
 
-    def _notification(
-        self,
-        envelope: Envelope,
-        content: bytes,
-        bounces: Sequence[Bounce],
-        policy: Policy,
-        at: datetime,
-    ) -> NewMessage:
-        message_id = self.new_id()
+    def _notification(self, over: Round, reported: Sequence[ReportedRecipient]) -> NewMessage:
+        """Make the notification a message of its own, queued like any other."""
+        about, message_id = over.envelope, self.new_id()
         dsn = render_dsn(
-            envelope=envelope,
-            bounces=bounces,
-            headers=original_headers(content),
+            envelope=about,
+            recipients=reported,
+            content=over.content,
             reporting_mta=self.hostname,
             message_id=message_id,
-            at=at,
+            at=over.at,
         )
+        settings = [
+            over.policy.tls.match(parse_address(recipient).domain).policy.setting
+            for recipient in about.recipients
+        ]
         return NewMessage(
             envelope=Envelope(
                 id=message_id,
                 reverse_path="",
-                recipients=(envelope.reverse_path,),
-                received_at=at,
+                recipients=(about.reverse_path,),
+                received_at=over.at,
                 size=len(dsn),
                 sha256=hashlib.sha256(dsn).hexdigest(),
                 body=BodyType.SEVEN_BIT if dsn.isascii() else BodyType.EIGHT_BIT,
-                smtputf8=parse_address(envelope.reverse_path).needs_smtputf8,
+                smtputf8=parse_address(about.reverse_path).needs_smtputf8,
                 reply_mode=ReplyMode.QUEUED,
-                policy=policy.source,
-                policy_sha256=policy.sha256,
+                policy=over.policy.source,
+                policy_sha256=over.policy.sha256,
                 message_id_header=f"<{message_id}@{self.hostname}>",
-                subject="Undelivered Mail Returned to Sender",
-                notification_for=envelope.id,
+                subject=subject_of({entry.action for entry in reported}),
+                notification_for=about.id,
+                protect_as=strictest(settings),
             ),
             content=dsn,
             state=RecipientState.QUEUED,
-            next_at=at,
+            next_at=over.at,
         )
+
+
+def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
+    """Report a delivery that the sender asked to hear of, where the next hop will not do it.
+
+    RFC 3461 section 5.2.2: a relay to a host without the extension reports `relayed`.
+    """
+    request = over.envelope.dsn.of(recipient)
+    attempt = over.attempts_of(recipient)[-1]
+    outcome = next(o.outcome for o in attempt.outcomes if o.recipient == recipient)
+    assert isinstance(outcome, Delivered)
+    if not over.envelope.reverse_path or not request.wants(Notify.SUCCESS) or outcome.dsn:
+        return []
+    host = attempt.hop.host if attempt.hop else None
+    return [
+        ReportedRecipient(
+            recipient=recipient,
+            original=request.original,
+            action=DsnAction.RELAYED,
+            status=StatusCode(250, "2.0.0"),
+            diagnostic=str(outcome.reply),
+            host=host,
+            at=over.at,
+            will_retry_until=None,
+            words=(f"host: {host}", f"it said: {outcome.reply}"),
+        )
+    ]
+
+
+def _notified(over: Round, recipient: str, action: BounceAction, *, first: bool) -> Notified:
+    """Say who is told of a failure: the client, or the sender as far as it asked to be."""
+    if over.tells_client:
+        return Notified.CLIENT
+    if not over.envelope.reverse_path:
+        return Notified.NOBODY
+    request = over.envelope.dsn.of(recipient)
+    match action:
+        case BounceAction.FAILED:
+            told = request.wants(Notify.FAILURE)
+        case BounceAction.DELAYED:
+            # Once is enough: of the first delay.
+            told = first and request.wants(Notify.DELAY)
+        case _:
+            assert_never(action)
+    return Notified.SENDER if told else Notified.NOBODY
 
 
 def _state(step: Settled) -> tuple[RecipientState, datetime | None]:

@@ -13,6 +13,7 @@ from flufl.bounce import all_failures
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.core.dsn import DsnRequest, RecipientRequest, ReturnContent
 from relay.core.faults import FaultKind, ResultType, TlsFault
 from relay.core.outcomes import Stage
 from relay.core.records import (
@@ -26,7 +27,15 @@ from relay.core.records import (
 )
 from relay.core.replies import StatusCode
 from relay.core.settings import TlsSetting
-from relay.formats.dsn import MAX_RETURNED_HEADERS, original_headers, render_dsn
+from relay.formats.dsn import (
+    MAX_RETURNED_CONTENT,
+    MAX_RETURNED_HEADERS,
+    DsnAction,
+    ReportedRecipient,
+    original_headers,
+    render_dsn,
+    reported_bounce,
+)
 from relay.formats.heads import read_head
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -75,11 +84,21 @@ BOUNCE = Bounce(
 HEADERS = b"From: x@example.test\r\nSubject: hello\r\n"
 
 
-def dsn(*bounces: Bounce, envelope: Envelope = ENVELOPE, headers: bytes = HEADERS) -> bytes:
+def dsn(
+    *bounces: Bounce,
+    envelope: Envelope = ENVELOPE,
+    headers: bytes = HEADERS,
+    body: bytes = b"",
+    more: tuple[ReportedRecipient, ...] = (),
+) -> bytes:
+    reported = (
+        reported_bounce(bounce, original=envelope.dsn.of(bounce.recipient).original)
+        for bounce in bounces
+    )
     return render_dsn(
         envelope=envelope,
-        bounces=bounces,
-        headers=headers,
+        recipients=(*reported, *more),
+        content=headers + b"\r\n" + body,
         reporting_mta="relay.lab.test",
         message_id="n1",
         at=AT,
@@ -222,3 +241,80 @@ def test_a_head_is_read_from_anything(content: bytes) -> None:
 def test_a_sender_outside_ascii_is_addressed_as_it_is() -> None:
     content = dsn(BOUNCE, envelope=replace(ENVELOPE, reverse_path="jürgen@example.test"))
     assert "To: jürgen@example.test\r\n".encode() in content
+
+
+FULL = replace(ENVELOPE, dsn=DsnRequest(ret=ReturnContent.FULL))
+
+
+def with_crlf(raw: bytes) -> bytes:
+    return raw.replace(b"\r", b"").replace(b"\n", b"\r\n")
+
+
+@given(body=st.binary(max_size=400).map(with_crlf))
+def test_ret_full_returns_the_message_octet_for_octet(body: bytes) -> None:
+    content = dsn(BOUNCE, envelope=FULL, body=body + b"\r\n")
+    assert HEADERS + b"\r\n" + body + b"\r\n" in content
+    report = message_from_bytes(content)
+    part = report.get_payload(2)
+    assert isinstance(part, Message)
+    assert part.get_content_type() == "message/rfc822"
+    assert part["Content-Transfer-Encoding"] == ("7bit" if body.isascii() else "8bit")
+    (returned,) = part.get_payload()
+    assert returned["Subject"] == "hello"
+
+
+def test_ret_full_of_a_delay_returns_headers_alone() -> None:
+    content = dsn(replace(BOUNCE, action=BounceAction.DELAYED), envelope=FULL, body=b"secret\r\n")
+    assert b"secret" not in content
+
+
+def test_ret_full_is_bounded() -> None:
+    content = dsn(BOUNCE, envelope=FULL, body=b"x" * MAX_RETURNED_CONTENT)
+    assert len(content) < 10_000
+
+
+@pytest.mark.parametrize("ret", [None, ReturnContent.HEADERS])
+def test_without_ret_full_the_body_stays_here(ret: ReturnContent | None) -> None:
+    envelope = replace(ENVELOPE, dsn=DsnRequest(ret=ret))
+    content = dsn(BOUNCE, envelope=envelope, body=b"secret\r\n")
+    assert b"secret" not in content
+    assert b"Subject: hello" in content
+
+
+def test_what_the_sender_named_comes_back_decoded() -> None:
+    asked = RecipientRequest(recipient=BOUNCE.recipient, original="rfc822;Bob+2B1@example.com")
+    request = DsnRequest(envelope_id="QQ+2B+3D1", recipients=(asked,))
+    about, recipient = status_blocks(dsn(BOUNCE, envelope=replace(ENVELOPE, dsn=request)))
+    assert about["Original-Envelope-Id"] == "QQ+=1"
+    assert recipient["Original-Recipient"] == "rfc822; Bob+1@example.com"
+
+
+def test_what_the_sender_named_can_not_break_out_of_its_field() -> None:
+    asked = RecipientRequest(
+        recipient=BOUNCE.recipient, original="rfc822;a+0D+0AAction:+20delivered"
+    )
+    request = DsnRequest(envelope_id="a+0D+0AStatus:+202.0.0", recipients=(asked,))
+    about, recipient = status_blocks(dsn(BOUNCE, envelope=replace(ENVELOPE, dsn=request)))
+    assert recipient["Action"] == "failed"
+    assert "Status" not in about
+
+
+def test_a_relayed_recipient() -> None:
+    relayed = ReportedRecipient(
+        recipient="b@good.lab.test",
+        original=None,
+        action=DsnAction.RELAYED,
+        status=StatusCode(250, "2.0.0"),
+        diagnostic="250 2.0.0 ok",
+        host="mx.good.lab.test",
+        at=AT,
+        will_retry_until=None,
+        words=("host: mx.good.lab.test",),
+    )
+    content = dsn(more=(relayed,))
+    assert message_from_bytes(content)["Subject"] == "Successful Mail Delivery Report"
+    assert status_blocks(content)[1]["Action"] == "relayed"
+    assert all_failures(message_from_bytes(content)) == (frozenset(), frozenset())
+    mixed = dsn(BOUNCE, more=(relayed,))
+    assert message_from_bytes(mixed)["Subject"] == "Undelivered Mail Returned to Sender"
+    assert [block["Action"] for block in status_blocks(mixed)[1:]] == ["failed", "relayed"]
