@@ -1,0 +1,255 @@
+"""What follows from where recipients rest: states, bounces, who is told. Hand-made rounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import Message
+from itertools import count
+
+import pytest
+
+from relay.config.policy_file import load_policy_text
+from relay.core.delivery import Policy
+from relay.core.dsn import DsnRequest, Notify, RecipientRequest
+from relay.core.outcomes import (
+    ConnectionFailure,
+    ConnectionProblem,
+    Deferred,
+    Delivered,
+    Outcome,
+    PeerRefusal,
+    Stage,
+    outcome_of,
+)
+from relay.core.records import (
+    Attempt,
+    BodyType,
+    BounceAction,
+    Envelope,
+    MatchedRule,
+    Notified,
+    RecipientOutcome,
+    ReplyMode,
+)
+from relay.core.replies import Reply
+from relay.core.routing import Hop
+from relay.core.settings import Protection, TlsSetting
+from relay.core.steps import Done, GiveUp, Wait
+from relay.engine.settling import Round, Settled, Settlement, Settler
+from relay.journal.api import RecipientState
+
+AT = datetime(2026, 5, 6, tzinfo=UTC)
+LATER = AT + timedelta(hours=1)
+A, B = "a@one.test", "b@two.test"
+HOP = Hop(host="mx.one.test", address="127.0.0.1", port=25)
+LOST = ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.EHLO, detail="x")
+UNKNOWN = PeerRefusal(reply=Reply(code=550, text="5.1.1 unknown"), stage=Stage.RCPT)
+OK = Delivered(reply=Reply(code=250, text="2.0.0 ok"), protection=Protection.CLEAR)
+POLICY = load_policy_text("tls: Preferred\n", name="p.yaml")
+NEVER: tuple[Notify, ...] = ()
+ALL = tuple(Notify)
+
+
+def envelope(**asked: tuple[Notify, ...]) -> Envelope:
+    requests = tuple(
+        RecipientRequest(recipient={"a": A, "b": B}[who], notify=notify)
+        for who, notify in asked.items()
+    )
+    return Envelope(
+        id="m1",
+        reverse_path="sender@example.test",
+        recipients=(A, B),
+        received_at=AT,
+        size=1,
+        sha256="",
+        body=BodyType.SEVEN_BIT,
+        smtputf8=False,
+        reply_mode=ReplyMode.QUEUED,
+        policy="p.yaml",
+        policy_sha256="",
+        dsn=DsnRequest(recipients=requests),
+    )
+
+
+def attempt(recipient: str, outcome: Outcome, number: int = 1) -> Attempt:
+    return Attempt(
+        id=f"{recipient}-{number}",
+        message_id="m1",
+        round=number,
+        hop=HOP,
+        clear=False,
+        rule=MatchedRule(
+            setting=TlsSetting.PREFERRED, pattern="*", reason="r", file="p.yaml", line=1
+        ),
+        route="capture",
+        session_id="s1",
+        verdict=None,
+        outcomes=(RecipientOutcome(recipient=recipient, outcome=outcome),),
+        started_at=AT,
+        ended_at=AT,
+    )
+
+
+def settle(
+    steps: dict[str, Settled],
+    *attempts: Attempt,
+    about: Envelope | None = None,
+    policy: Policy = POLICY,
+    client_waits: bool = False,
+    tried_now: tuple[str, ...] = (A, B),
+) -> Settlement:
+    ids = count(1)
+    return Settler(hostname="relay.test", new_id=lambda: f"id{next(ids)}").settle(
+        Round(
+            envelope=about or envelope(),
+            content=b"Subject: x\r\n\r\nbody\r\n",
+            steps=steps,
+            attempts=attempts,
+            tried_now=tried_now,
+            policy=policy,
+            at=AT,
+            client_waits=client_waits,
+        )
+    )
+
+
+WAIT = Wait(until=LATER, failure=LOST)
+LATE = attempt(A, Deferred(failure=LOST))
+REFUSED = attempt(A, outcome_of(UNKNOWN))
+GIVEN_UP = GiveUp(cause=UNKNOWN, expired=False)
+
+
+def actions(settlement: Settlement) -> list[tuple[str, str]]:
+    """Who is told what, read back from the notification itself."""
+    if not settlement.notifications:
+        return []
+    (notification,) = settlement.notifications
+    status = message_from_bytes(notification.content).get_payload(1)
+    assert isinstance(status, Message)
+    return [
+        (str(block["Final-Recipient"]), str(block["Action"])) for block in status.get_payload()[1:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "next_at"),
+    [
+        (Done(), RecipientState.DELIVERED, None),
+        (WAIT, RecipientState.QUEUED, LATER),
+        (GIVEN_UP, RecipientState.FAILED, None),
+    ],
+)
+def test_state(step: Settled, state: RecipientState, next_at: datetime | None) -> None:
+    outcomes: dict[type, Outcome] = {
+        Done: OK,
+        Wait: Deferred(failure=LOST),
+        GiveUp: outcome_of(UNKNOWN),
+    }
+    (update,) = settle({A: step}, attempt(A, outcomes[type(step)])).updates
+    assert (update.message_id, update.recipient) == ("m1", A)
+    assert (update.state, update.next_at) == (state, next_at)
+
+
+def test_a_delay_is_recorded_once_for_each_try() -> None:
+    (bounce,) = settle({A: WAIT}, LATE).bounces
+    assert (bounce.action, bounce.will_retry_at) == (BounceAction.DELAYED, LATER)
+    assert str(bounce.status) == "451 4.4.2"
+    assert settle({A: WAIT}, LATE, tried_now=()).bounces == ()
+
+
+def test_a_failure_is_recorded_even_when_it_is_time_that_ran_out() -> None:
+    expired = GiveUp(cause=LOST, expired=True)
+    (bounce,) = settle({A: expired}, LATE, tried_now=()).bounces
+    assert bounce.action is BounceAction.FAILED
+    assert (str(bounce.status), str(bounce.cause_status)) == ("554 5.4.7", "451 4.4.2")
+
+
+# NOTIFY of RFC 3461 section 4.1, typed by hand: what was asked, what happened, what is sent.
+@pytest.mark.parametrize(
+    ("asked", "step", "tries", "told"),
+    [
+        (None, GIVEN_UP, (REFUSED,), "failed"),
+        ((Notify.FAILURE,), GIVEN_UP, (REFUSED,), "failed"),
+        (NEVER, GIVEN_UP, (REFUSED,), None),
+        ((Notify.SUCCESS,), GIVEN_UP, (REFUSED,), None),
+        ((Notify.DELAY,), GIVEN_UP, (REFUSED,), None),
+        (None, WAIT, (LATE,), None),
+        ((Notify.DELAY,), WAIT, (LATE,), "delayed"),
+        ((Notify.FAILURE,), WAIT, (LATE,), None),
+        (NEVER, WAIT, (LATE,), None),
+        ((Notify.DELAY,), WAIT, (LATE, attempt(A, Deferred(failure=LOST), 2)), None),
+        (None, Done(), (attempt(A, OK),), None),
+        ((Notify.SUCCESS,), Done(), (attempt(A, OK),), "relayed"),
+        ((Notify.SUCCESS,), Done(), (attempt(A, replace(OK, dsn=True)),), None),
+        ((Notify.FAILURE, Notify.DELAY), Done(), (attempt(A, OK),), None),
+    ],
+)
+def test_the_sender_is_told_what_it_asked_for(
+    asked: tuple[Notify, ...] | None, step: Settled, tries: tuple[Attempt, ...], told: str | None
+) -> None:
+    about = envelope() if asked is None else envelope(a=asked)
+    settlement = settle({A: step}, *tries, about=about)
+    assert actions(settlement) == ([] if told is None else [(f"rfc822; {A}", told)])
+    for bounce in settlement.bounces:
+        assert bounce.notified is (Notified.NOBODY if told is None else Notified.SENDER)
+
+
+def test_one_notification_for_all_recipients_of_a_round() -> None:
+    settlement = settle(
+        {A: GIVEN_UP, B: Done()},
+        REFUSED,
+        attempt(B, OK),
+        about=envelope(a=ALL, b=ALL),
+    )
+    assert actions(settlement) == [(f"rfc822; {A}", "failed"), (f"rfc822; {B}", "relayed")]
+
+
+@pytest.mark.parametrize("asked", [ALL, NEVER])
+def test_a_null_reverse_path_is_never_told(asked: tuple[Notify, ...]) -> None:
+    about = replace(envelope(a=asked, b=asked), reverse_path="")
+    for step, tried in ((GIVEN_UP, REFUSED), (WAIT, LATE), (Done(), attempt(A, OK))):
+        settlement = settle({A: step}, tried, about=about)
+        assert settlement.notifications == ()
+        assert all(b.notified is Notified.NOBODY for b in settlement.bounces)
+
+
+def test_a_client_that_gets_the_code_itself_is_the_only_one_told() -> None:
+    settlement = settle({A: GIVEN_UP}, REFUSED, client_waits=True)
+    assert settlement.notifications == ()
+    assert [b.notified for b in settlement.bounces] == [Notified.CLIENT]
+    partly = settle({A: GIVEN_UP, B: Done()}, REFUSED, attempt(B, OK), client_waits=True)
+    assert [b.notified for b in partly.bounces] == [Notified.SENDER]
+
+
+def test_a_notification_is_a_message_of_its_own_that_asks_for_none() -> None:
+    (notification,) = settle({A: GIVEN_UP}, REFUSED).notifications
+    made = notification.envelope
+    assert made.reverse_path == ""
+    assert made.recipients == ("sender@example.test",)
+    assert made.notification_for == "m1"
+    assert made.dsn == DsnRequest()
+    assert made.size == len(notification.content)
+    assert notification.state is RecipientState.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("tls: Preferred\n", None),
+        ("tls: Preferred Verify\n", None),
+        ("tls: Required\n", TlsSetting.REQUIRED),
+        ("tls: Off\nrules: [{match: two.test, tls: Required}]\n", TlsSetting.REQUIRED),
+        (
+            "tls: Required\nrules: [{match: two.test, tls: Required Verify}]\n",
+            TlsSetting.REQUIRED_VERIFY,
+        ),
+    ],
+)
+def test_a_notification_is_protected_as_the_strictest_of_what_it_tells_of(
+    policy: str, expected: TlsSetting | None
+) -> None:
+    loaded = load_policy_text(policy, name="p.yaml")
+    (notification,) = settle({A: GIVEN_UP}, REFUSED, policy=loaded).notifications
+    assert notification.envelope.protect_as is expected
