@@ -28,13 +28,12 @@ def test_no_module_is_over_500_lines() -> None:
 
 
 def test_the_readmes_table_is_what_the_demo_expects() -> None:
-    rows = re.findall(
-        r"^\| `([a-z0-9-]+)` \| (.+) \|$", (REPOSITORY / "README.md").read_text(), re.MULTILINE
-    )
-    table = {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
-    assert table == {
-        name: [str(row[setting]) for setting in TlsSetting] for name, row in EXPECTATIONS.items()
-    }
+    readme = (REPOSITORY / "README.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", readme, re.MULTILINE)
+    assert len(rows) >= 14
+    for name, cells in rows:
+        shown = [cell.strip() for cell in cells.split("|")]
+        assert shown == [str(EXPECTATIONS[name][setting]) for setting in TlsSetting], name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
