@@ -13,14 +13,23 @@ from typing import Final
 
 from relay.core.addresses import parse_address
 from relay.core.codebook import CodeEntry
+from relay.core.dsn import RecipientRequest, ReturnContent
 from relay.core.records import BodyType
 from relay.inbound import replies
+from relay.inbound.dsn_parameters import (
+    parse_envelope_id,
+    parse_notify,
+    parse_original_recipient,
+    parse_ret,
+)
 
 _HELLO: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _PATH: Final = re.compile(r' *<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?: +(\S.*))?')
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
 _SIZE: Final = re.compile(r"[0-9]{1,20}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+_RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +42,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """What MAIL says; `reverse_path` is empty for `<>`."""
+    """What MAIL says; `reverse_path` is empty for `<>`, `envelope_id` is ENVID as it came."""
 
     reverse_path: str
     body: BodyType
     smtputf8: bool
+    ret: ReturnContent | None = None
+    envelope_id: str | None = None
 
 
 def parse_command(line: bytes) -> Command | CodeEntry:
@@ -67,7 +78,8 @@ def parse_mail(
     """Read what follows MAIL.
 
     Parameters are those of the extensions that EHLO announced: SIZE (RFC 1870), BODY (RFC 6152),
-    SMTPUTF8 (RFC 6531), and AUTH, taken and not trusted (RFC 4954 section 5).
+    SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461), and AUTH, taken and not trusted (RFC 4954
+    section 5).
     """
     found = _path(argument, "FROM:")
     if found is None:
@@ -92,16 +104,25 @@ def parse_mail(
         body = BodyType((parameters.get("BODY", "7BIT") or "").lower())
     except ValueError:
         return replies.BAD_BODY
-    known = {"SIZE", "BODY", "SMTPUTF8"} | ({"AUTH"} if auth_offered else set())
+    ret = parse_ret(parameters["RET"]) if "RET" in parameters else None
+    if isinstance(ret, CodeEntry):
+        return ret
+    envelope_id = parse_envelope_id(parameters["ENVID"]) if "ENVID" in parameters else None
+    if isinstance(envelope_id, CodeEntry):
+        return envelope_id
+    known = _MAIL_PARAMETERS | ({"AUTH"} if auth_offered else set())
     if parameters.keys() - known:
         return replies.UNKNOWN_PARAMETER
-    return Mail(reverse_path=path, body=body, smtputf8=smtputf8)
+    return Mail(reverse_path=path, body=body, smtputf8=smtputf8, ret=ret, envelope_id=envelope_id)
 
 
-def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool) -> str | CodeEntry:
-    """Read what follows RCPT; return the address as written.
+def parse_rcpt(
+    argument: str, *, hostname: str, esmtp: bool, smtputf8: bool
+) -> RecipientRequest | CodeEntry:
+    """Read what follows RCPT; return the address as written, and what is asked for it.
 
-    `Postmaster` without a domain must be taken (RFC 5321 section 4.5.1) and gets `hostname`.
+    Parameters are NOTIFY and ORCPT (RFC 3461). `Postmaster` without a domain must be taken (RFC
+    5321 section 4.5.1) and gets `hostname`.
     """
     found = _path(argument, "TO:")
     if found is None:
@@ -111,7 +132,24 @@ def parse_rcpt(argument: str, *, hostname: str, smtputf8: bool) -> str | CodeEnt
         path = f"{path}@{hostname}"
     if problem := _address_problem(path, replies.BAD_RECIPIENT, smtputf8=smtputf8):
         return problem
-    return replies.UNKNOWN_PARAMETER if rest else path
+    parameters = _parameters(rest)
+    if isinstance(parameters, CodeEntry):
+        return parameters
+    if parameters and not esmtp:
+        return replies.UNKNOWN_PARAMETER
+    notify = parse_notify(parameters["NOTIFY"]) if "NOTIFY" in parameters else None
+    if isinstance(notify, CodeEntry):
+        return notify
+    original = (
+        parse_original_recipient(parameters["ORCPT"], smtputf8=smtputf8)
+        if "ORCPT" in parameters
+        else None
+    )
+    if isinstance(original, CodeEntry):
+        return original
+    if parameters.keys() - _RCPT_PARAMETERS:
+        return replies.UNKNOWN_PARAMETER
+    return RecipientRequest(recipient=path, notify=notify, original=original)
 
 
 def _path(argument: str, keyword: str) -> tuple[str, str] | None:
@@ -131,7 +169,7 @@ def _address_problem(path: str, bad: CodeEntry, *, smtputf8: bool) -> CodeEntry 
 
 def _parameters(text: str) -> dict[str, str | None] | CodeEntry:
     parameters: dict[str, str | None] = {}
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         found = _PARAMETER.fullmatch(word)
         if not found:
             return replies.UNKNOWN_PARAMETER

@@ -10,9 +10,11 @@ itself has work to do (DATA, AUTH, STARTTLS) it returns the refusal, or None to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from relay.core.codebook import CodeEntry
+from relay.core.dsn import DsnRequest, RecipientRequest
 from relay.inbound import replies
 from relay.inbound.commands import Mail, parse_hello, parse_mail, parse_rcpt
 from relay.inbound.incoming import Incoming, ListenerKind
@@ -33,7 +35,7 @@ class Dialog:
         self._helo: str | None = None
         self._esmtp = False
         self._mail: Mail | None = None
-        self._recipients: list[str] = []
+        self._recipients: list[RecipientRequest] = []
         self._failed_logins = 0
         self.user: str | None = None
 
@@ -56,7 +58,7 @@ class Dialog:
         if not esmtp:
             return [self._hostname]
         texts = [self._hostname, f"SIZE {self._limits.message_size}", "8BITMIME", "SMTPUTF8"]
-        texts += ["PIPELINING", "ENHANCEDSTATUSCODES"]
+        texts += ["PIPELINING", "ENHANCEDSTATUSCODES", "DSN"]
         if not self._encrypted:
             texts.append("STARTTLS")
         if self._offers_auth:
@@ -121,7 +123,9 @@ class Dialog:
         """RCPT: one recipient more."""
         if self._mail is None:
             return replies.NO_MAIL
-        recipient = parse_rcpt(argument, hostname=self._hostname, smtputf8=self._mail.smtputf8)
+        recipient = parse_rcpt(
+            argument, hostname=self._hostname, esmtp=self._esmtp, smtputf8=self._mail.smtputf8
+        )
         if isinstance(recipient, CodeEntry):
             return recipient
         if len(self._recipients) >= self._limits.recipients:
@@ -143,7 +147,7 @@ class Dialog:
         assert self._helo is not None
         incoming = Incoming(
             reverse_path=self._mail.reverse_path,
-            recipients=tuple(self._recipients),
+            recipients=tuple(each.recipient for each in self._recipients),
             content=content,
             body=self._mail.body,
             smtputf8=self._mail.smtputf8,
@@ -154,6 +158,7 @@ class Dialog:
             helo=self._helo,
             esmtp=self._esmtp,
             session_id=session_id,
+            dsn=_dsn_request(self._mail, self._recipients),
         )
         self.reset()
         return incoming
@@ -162,3 +167,19 @@ class Dialog:
         """RSET: forget the message."""
         self._mail = None
         self._recipients = []
+
+
+def _dsn_request(mail: Mail, recipients: Sequence[RecipientRequest]) -> DsnRequest:
+    """Return what was asked; of a recipient that is named twice, what was asked first."""
+    first: dict[str, RecipientRequest] = {}
+    for request in recipients:
+        first.setdefault(request.recipient, request)
+    return DsnRequest(
+        ret=mail.ret,
+        envelope_id=mail.envelope_id,
+        recipients=tuple(
+            request
+            for request in first.values()
+            if request.notify is not None or request.original is not None
+        ),
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from relay.core.codebook import CodeEntry
+from relay.core.dsn import DsnRequest
 from relay.core.records import BodyType, Session
 
 
@@ -30,7 +31,7 @@ class Incoming:
     client wrote them. `content` is what stood between 354 and the final dot, dot-stuffing undone:
     lines with CRLF, the last one too. `peer` is address and port; `tls` names version and cipher,
     None in clear; `helo` is the client's own name for itself, and `esmtp` says that it came with
-    EHLO, not HELO.
+    EHLO, not HELO. `dsn` is what was asked by the parameters of RFC 3461.
     """
 
     reverse_path: str
@@ -45,6 +46,7 @@ class Incoming:
     helo: str
     session_id: str
     esmtp: bool = True
+    dsn: DsnRequest = field(default_factory=DsnRequest)
 
 
 Accept = Callable[[Incoming], Awaitable[CodeEntry]]
