@@ -14,6 +14,7 @@ from relay.core.records import Envelope, ReplyMode
 from relay.core.replies import StatusCode
 from relay.core.routing import ONE_TRY
 from relay.core.steps import Done, GiveUp
+from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.rounds import InHand, Rounds
 from relay.engine.settling import Settled
@@ -33,7 +34,7 @@ class Acceptor:
         self,
         *,
         hostname: str,
-        policy: Callable[[], Policy],
+        in_force: Callable[[], PolicyInForce],
         rounds: Rounds,
         journal: JournalWriter,
         clock: Clock,
@@ -42,7 +43,7 @@ class Acceptor:
         wake_queue: Callable[[], None],
     ) -> None:
         self._hostname = hostname
-        self._policy = policy
+        self._in_force = in_force
         self._rounds = rounds
         self._journal = journal
         self._clock = clock
@@ -53,16 +54,18 @@ class Acceptor:
     async def accept(self, incoming: Incoming) -> CodeEntry:
         """Make the message durable, then answer as the policy's `reply` says.
 
-        The policy in force now holds for the whole session, whatever is loaded meanwhile.
+        The policy in force now holds for this message, whatever is loaded meanwhile; a queued one
+        is taken up again under the policy of that time.
         """
-        policy = self._policy()
+        in_force = self._in_force()
+        policy = in_force.policy
         message = self._envelope(incoming, policy)
         try:
             match policy.delivery.reply:
                 case ReplyMode.QUEUED:
                     return await self._queue(message)
                 case ReplyMode.INLINE:
-                    return await self._deliver(message, policy)
+                    return await self._deliver(message, in_force)
                 case _:
                     assert_never(policy.delivery.reply)
         except JournalError:
@@ -99,12 +102,13 @@ class Acceptor:
         self._wake_queue()
         return CodeEntry(_TAKEN, f"Ok: queued as {message.envelope.id}")
 
-    async def _deliver(self, message: InHand, policy: Policy) -> CodeEntry:
+    async def _deliver(self, message: InHand, in_force: PolicyInForce) -> CodeEntry:
+        policy = in_force.policy
         await self._store(message, RecipientState.INLINE)
         loop = asyncio.get_running_loop()
         steps = await self._rounds.run(
             message,
-            policy,
+            in_force,
             schedule=ONE_TRY,
             client_waits=True,
             deadline=loop.time() + policy.delivery.reply_within.total_seconds(),

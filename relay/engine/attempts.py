@@ -11,17 +11,15 @@ from typing import assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
-from relay.core.delivery import Delivery
 from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, outcome_of
 from relay.core.records import Attempt, Envelope, MatchedRule, RecipientOutcome, Session
 from relay.core.routing import RouteMatch
 from relay.core.steps import NoHost, Try
 from relay.core.tls_policy import PolicyMatch
 from relay.core.verdicts import Verdict
+from relay.engine.in_force import PolicyInForce
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
 from relay.outbound.transaction import Admitted
-from relay.tls.contexts import ClientContexts
-from relay.tls.trust import TrustStores
 
 log = logging.getLogger("relay.engine")
 
@@ -47,23 +45,19 @@ class Result:
 
 
 class Attempts:
-    """Makes attempts; knows how this relay presents itself and where its trust lies."""
+    """Makes attempts; knows how this relay presents itself."""
 
     def __init__(
         self,
         *,
         hostname: str,
         allow_external: bool,
-        contexts: ClientContexts,
-        stores: TrustStores,
         clock: Clock,
         new_id: Callable[[], str],
         sessions_at_once: int = 50,
     ) -> None:
         self._hostname = hostname
         self._allow_external = allow_external
-        self._contexts = contexts
-        self._stores = stores
         self._clock = clock
         self._new_id = new_id
         self._slots = asyncio.Semaphore(sessions_at_once)
@@ -80,18 +74,19 @@ class Attempts:
         )
 
     async def make(
-        self, task: Task, step: Try, delivery: Delivery, *, deadline: float | None
+        self, task: Task, step: Try, in_force: PolicyInForce, *, deadline: float | None
     ) -> Result:
         """Try one host; never raises for what a network, a peer or a file does.
 
         `deadline` is a time of the event loop; what has no outcome by then is out of time.
         """
         async with self._slots:
-            return await self._make(task, step, delivery, deadline)
+            return await self._make(task, step, in_force, deadline)
 
     async def _make(
-        self, task: Task, step: Try, delivery: Delivery, deadline: float | None
+        self, task: Task, step: Try, in_force: PolicyInForce, deadline: float | None
     ) -> Result:
+        delivery = in_force.policy.delivery
         started_at = self._clock.now()
         session = OutboundSession(
             step.hop,
@@ -109,14 +104,14 @@ class Attempts:
         policy = task.match.policy.in_clear() if step.clear else task.match.policy
         try:
             async with asyncio.timeout_at(deadline):
-                await session.connect(policy, self._contexts)
+                await session.connect(policy, in_force.contexts)
                 if session.failure is not None:
                     outcomes = _all(task.recipients, session.failure)
                 else:
                     admission = await session.admit(
                         policy,
                         recipient_domain=task.domain,
-                        store=self._stores.store(policy.trust),
+                        store=in_force.stores.store(policy.trust),
                     )
                     verdict = admission.verdict
                     match admission:

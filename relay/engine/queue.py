@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from relay.core.clock import Clock
-from relay.core.delivery import Policy
+from relay.engine.in_force import PolicyInForce
 from relay.engine.rounds import InHand, Rounds
 from relay.journal.api import JournalError, JournalReader
 
@@ -33,12 +33,12 @@ class Queue:
         *,
         journal: JournalReader,
         rounds: Rounds,
-        policy: Callable[[], Policy],
+        in_force: Callable[[], PolicyInForce],
         clock: Clock,
     ) -> None:
         self._journal = journal
         self._rounds = rounds
-        self._policy = policy
+        self._in_force = in_force
         self._clock = clock
         self._woken = asyncio.Event()
         self._in_hand: set[str] = set()
@@ -91,7 +91,7 @@ class Queue:
 
     async def _work(self, message_id: str, recipients: tuple[str, ...]) -> None:
         try:
-            policy = self._policy()
+            in_force = self._in_force()
             record = self._journal.message(message_id)
             message = InHand(
                 envelope=record.envelope,
@@ -99,7 +99,7 @@ class Queue:
                 recipients=recipients,
                 attempts=list(record.attempts),
             )
-            await self._rounds.run(message, policy, schedule=policy.delivery.schedule)
+            await self._rounds.run(message, in_force, schedule=in_force.policy.delivery.schedule)
         except JournalError:
             log.exception("message %s stays queued: the journal can not be written", message_id)
             await self._clock.sleep_until(self._clock.now() + AFTER_TROUBLE)

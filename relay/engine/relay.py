@@ -19,6 +19,7 @@ from relay.core.records import Session
 from relay.engine.accepting import Acceptor
 from relay.engine.attempts import Attempts
 from relay.engine.clock import SystemClock
+from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer, Unobserved
 from relay.engine.queue import Queue
 from relay.engine.rounds import Rounds
@@ -33,8 +34,6 @@ from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 from relay.lab.recipes import shipped_recipes
 from relay.lookup.resolver import ChainedResolver, SystemResolver
-from relay.tls.contexts import ClientContexts
-from relay.tls.trust import TrustStores
 
 DEFAULT_HOSTNAME = "relay.lab.test"
 
@@ -83,12 +82,13 @@ class Relay:
         clock: Clock | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._policy = policy
+        self._first_policy = policy
         self._options = options
         self._given_lab = lab
         self._clock = clock or SystemClock()
         self._observer = observer or Unobserved()
         self._stack = contextlib.AsyncExitStack()
+        self._in_force: PolicyInForce
         self._lab: Lab
         self._journal: JournalReader
         self._endpoints: tuple[Endpoint, ...] = ()
@@ -96,7 +96,7 @@ class Relay:
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self._policy
+        return self._in_force.policy
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -129,6 +129,14 @@ class Relay:
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
 
+    async def load(self, policy: Policy) -> None:
+        """Put another policy in force for whatever is taken up from now on.
+
+        What is in hand ends under the policy that it began under. Raises TrustError where a file
+        that the policy names can't be used; then the policy of before stays in force.
+        """
+        self._in_force = await asyncio.to_thread(PolicyInForce.load, policy, self._lab.authority)
+
     def _new_id(self) -> str:
         return make_id(self._clock.now(), secrets.randbits(ENTROPY_BITS))
 
@@ -144,18 +152,11 @@ class Relay:
         else:
             self._lab = self._given_lab
             authority = self._lab.authority
-        stores = TrustStores(
-            lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
-        )
-        contexts = ClientContexts(stores)
-        for rule in self._policy.tls.rules.values():
-            contexts.context(rule.policy)  # a CA file that can't be read is found out now
+        self._in_force = PolicyInForce.load(self._first_policy, authority)
         rounds = Rounds(
             attempts=Attempts(
                 hostname=options.hostname,
                 allow_external=options.allow_external,
-                contexts=contexts,
-                stores=stores,
                 clock=self._clock,
                 new_id=self._new_id,
             ),
@@ -168,12 +169,12 @@ class Relay:
         queue = Queue(
             journal=journal.reader,
             rounds=rounds,
-            policy=lambda: self._policy,
+            in_force=lambda: self._in_force,
             clock=self._clock,
         )
         acceptor = Acceptor(
             hostname=options.hostname,
-            policy=lambda: self._policy,
+            in_force=lambda: self._in_force,
             rounds=rounds,
             journal=journal.writer,
             clock=self._clock,

@@ -13,11 +13,11 @@ from typing import assert_never
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.clock import Clock
-from relay.core.delivery import Policy
 from relay.core.records import Attempt, Envelope
 from relay.core.routing import RetrySchedule, route
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
 from relay.engine.attempts import Attempts, Result, Task
+from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.settling import Round, Settled, Settler
 from relay.journal.api import Batch, JournalWriter
@@ -61,7 +61,7 @@ class Rounds:
     async def run(
         self,
         message: InHand,
-        policy: Policy,
+        in_force: PolicyInForce,
         *,
         schedule: RetrySchedule,
         client_waits: bool = False,
@@ -80,7 +80,7 @@ class Rounds:
         async with asyncio.TaskGroup() as tasks:
             for domain, recipients in groups.items():
                 tasks.create_task(
-                    self._domain(message, policy, domain, recipients, schedule, deadline, steps)
+                    self._domain(message, in_force, domain, recipients, schedule, deadline, steps)
                 )
         in_order = {recipient: steps[recipient] for recipient in message.recipients}
         settlement = self._settler.settle(
@@ -90,7 +90,7 @@ class Rounds:
                 steps=in_order,
                 attempts=message.attempts,
                 tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
-                policy=policy,
+                policy=in_force.policy,
                 at=self._clock.now(),
                 client_waits=client_waits,
             )
@@ -111,13 +111,14 @@ class Rounds:
     async def _domain(  # noqa: PLR0917  # one call, above
         self,
         message: InHand,
-        policy: Policy,
+        in_force: PolicyInForce,
         domain: Domain,
         recipients: list[str],
         schedule: RetrySchedule,
         deadline: float | None,
         settled: dict[str, Settled],
     ) -> None:
+        policy = in_force.policy
         matched = replace(policy.tls.match(domain), floor=message.envelope.protect_as)
         way = policy.routing.match(domain)
         plan = route(await self._resolver.resolve(way.to), schedule, looked_up=str(way.to))
@@ -149,9 +150,7 @@ class Rounds:
                 )
                 match step:
                     case Try():
-                        result = await self._attempts.make(
-                            task, step, policy.delivery, deadline=deadline
-                        )
+                        result = await self._attempts.make(task, step, in_force, deadline=deadline)
                     case NoHost():
                         result = self._attempts.without_host(task, step)
                     case _:

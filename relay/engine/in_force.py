@@ -1,0 +1,36 @@
+"""A policy in force: the policy itself and the trust that was loaded with it.
+
+Whoever handles a message takes one of these once and keeps it to the end, so that a policy loaded
+meanwhile changes nothing for that message. The files that a policy names are read when it is put in
+force; hence a reload reads them anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from relay.core.delivery import Policy
+from relay.lab.authority import LabAuthority
+from relay.tls.contexts import ClientContexts
+from relay.tls.trust import TrustStores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyInForce:
+    """A policy with its TLS contexts and trust anchors."""
+
+    policy: Policy
+    contexts: ClientContexts
+    stores: TrustStores
+
+    @classmethod
+    def load(cls, policy: Policy, authority: LabAuthority) -> Self:
+        """Read every file that `policy` names; raise TrustError for one that can't be used."""
+        stores = TrustStores(
+            lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
+        )
+        contexts = ClientContexts(stores)
+        for rule in policy.tls.rules.values():
+            contexts.context(rule.policy)
+        return cls(policy=policy, contexts=contexts, stores=stores)
