@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+
+UNPACKED_EXIM = Path(__file__).parents[1] / ".cache/exim/usr/sbin"
+"""Where `tests/judges/unpack-exim` puts the judge that can't be installed beside Postfix."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -21,7 +25,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _why_absent(name: str, *, needs_root: bool) -> str | None:
-    if not shutil.which(name) and not shutil.which(name, path="/usr/sbin:/sbin"):
+    elsewhere = f"/usr/sbin:/sbin:{UNPACKED_EXIM}"
+    if not shutil.which(name) and not shutil.which(name, path=elsewhere):
         return f"the outside judge {name!r} is not installed"
     if needs_root and os.geteuid() != 0:
         return f"the outside judge {name!r} can be started by root alone"

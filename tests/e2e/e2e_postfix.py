@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class Postfix:
                 await asyncio.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -88,9 +88,30 @@ def _free_port() -> int:
 @contextlib.asynccontextmanager
 async def postfix(certificates: Mapping[str, bytes | None]) -> AsyncIterator[Postfix]:
     """Start Postfix with a listener for each entry: key and chain as PEM, or None for no TLS."""
+    ports = {name: free_port() for name in certificates}
+    files = {f"{name}.pem": pem for name, pem in certificates.items() if pem is not None}
+    master = MASTER
+    for name, port in ports.items():
+        option = "smtpd_tls_security_level=none"
+        if certificates[name] is not None:
+            option = f"smtpd_tls_chain_files={{base}}/{name}.pem"
+        master += f"127.0.0.1:{port} inet n - n - - smtpd\n  -o {option}\n"
+        master += f"  -o syslog_name=postfix/{name}\n"
+    async with started(MAIN, master, files=files, ports=ports.values()) as base:
+        yield Postfix(base, ports)
+
+
+@contextlib.asynccontextmanager
+async def started(
+    main: str, master: str, *, files: Mapping[str, bytes], ports: Iterable[int]
+) -> AsyncIterator[Path]:
+    """Run Postfix under this configuration until the end; return its directory.
+
+    `{base}` in the configuration stands for the directory, `{uid}` and `{gid}` for Postfix's own
+    user and group. Every one of `ports` greets when it has started.
+    """
     base = Path(tempfile.mkdtemp(prefix="relaylab-postfix-"))
     owner = pwd.getpwnam("postfix")
-    ports = {name: _free_port() for name in certificates}
     process = None
     try:
         base.chmod(0o755)
@@ -98,25 +119,18 @@ async def postfix(certificates: Mapping[str, bytes | None]) -> AsyncIterator[Pos
             (base / name).mkdir()
         for name in ("data", "mail"):
             os.chown(base / name, owner.pw_uid, owner.pw_gid)
-        (base / "conf/main.cf").write_text(
-            MAIN.format(base=base, uid=owner.pw_uid, gid=owner.pw_gid)
-        )
-        master = MASTER
-        for name, pem in certificates.items():
-            option = "smtpd_tls_security_level=none"
-            if pem is not None:
-                (base / f"{name}.pem").write_bytes(pem)
-                option = f"smtpd_tls_chain_files={base}/{name}.pem"
-            master += f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n  -o {option}\n"
-            master += f"  -o syslog_name=postfix/{name}\n"
-        (base / "conf/master.cf").write_text(master)
+        for name, content in files.items():
+            (base / name).write_bytes(content)
+        for name, text in (("main.cf", main), ("master.cf", master)):
+            filled = text.format(base=base, uid=owner.pw_uid, gid=owner.pw_gid)
+            (base / "conf" / name).write_text(filled)
         process = await asyncio.create_subprocess_exec(
             "/usr/sbin/postfix", "-c", str(base / "conf"), "start-fg",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
-        for port in ports.values():
-            await _greeting(port)
-        yield Postfix(base, ports)
+        for port in ports:
+            await greeting(port)
+        yield base
     finally:
         if process is not None:
             # The command's own process is only the parent of the daemon that it leaves behind.
@@ -126,7 +140,7 @@ async def postfix(certificates: Mapping[str, bytes | None]) -> AsyncIterator[Pos
         shutil.rmtree(base, ignore_errors=True)
 
 
-async def _greeting(port: int) -> None:
+async def greeting(port: int) -> None:
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(OSError):
