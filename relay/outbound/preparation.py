@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from relay.core.addresses import parse_address
 from relay.core.outcomes import LocalProblem, LocalRefusal, Stage
 from relay.core.records import Envelope
+from relay.outbound.dsn_parameters import mail_options, rcpt_options
 
 END_OF_DATA = b".\r\n"
 
@@ -22,16 +23,19 @@ class Prepared:
     """What goes over the wire; `refused` are the recipients that this host can't be asked about.
 
     `reverse_path` and the values of `forward_paths` are the arguments of MAIL and RCPT, `options`
-    the parameters of MAIL. `stuffed` is the content with its dots doubled and the end of data;
+    and the values of `recipient_options` their parameters. `dsn` tells whether those of RFC 3461
+    could be among them. `stuffed` is the content with its dots doubled and the end of data;
     `size` counts the octets of the content itself.
     """
 
     reverse_path: bytes
     options: tuple[bytes, ...]
     forward_paths: Mapping[str, bytes]
+    recipient_options: Mapping[str, tuple[bytes, ...]]
     refused: Mapping[str, LocalRefusal]
     stuffed: bytes
     size: int
+    dsn: bool
 
 
 def prepare(
@@ -74,15 +78,25 @@ def prepare(
     if eight_bit:
         options.append(b"BODY=8BITMIME")
     addresses = (envelope.reverse_path, *recipients)
-    if offers_utf8 and (envelope.smtputf8 or not all(a.isascii() for a in addresses)):
+    says_utf8 = offers_utf8 and (
+        envelope.smtputf8 or not all(address.isascii() for address in addresses)
+    )
+    if says_utf8:
         options.append(b"SMTPUTF8")
+    dsn = "dsn" in extensions
+    if dsn:
+        options += mail_options(envelope)
     return Prepared(
         reverse_path=b"FROM:" + reverse_path,
         options=tuple(options),
         forward_paths={r: b"TO:" + path for r, path in paths.items() if isinstance(path, bytes)},
+        recipient_options={
+            r: rcpt_options(envelope, r, smtputf8=says_utf8) if dsn else () for r in paths
+        },
         refused={r: path for r, path in paths.items() if isinstance(path, LocalRefusal)},
         stuffed=dot_stuffed(content),
         size=len(content),
+        dsn=dsn,
     )
 
 

@@ -75,7 +75,9 @@ class Admitted:
             return self._end(answer, Stage.MAIL, recipients, outcomes)
 
         for recipient, path in prepared.forward_paths.items():
-            answer = await self._client.command(b"RCPT", path)
+            answer = await self._client.command(
+                b"RCPT", path, *prepared.recipient_options[recipient]
+            )
             if _positive(answer):
                 continue
             if _ends_session(answer):
@@ -99,7 +101,7 @@ class Admitted:
         if not _positive(answer):
             return self._end(answer, Stage.CONFIRMATION, recipients, outcomes)
         assert isinstance(answer, Reply)
-        delivered = Delivered(reply=answer, protection=self._verdict.protection)
+        delivered = Delivered(reply=answer, protection=self._verdict.protection, dsn=prepared.dsn)
         return _outcomes(recipients, outcomes, delivered)
 
     def _end(
