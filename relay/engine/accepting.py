@@ -94,6 +94,7 @@ class Acceptor:
             session_id=incoming.session_id,
             message_id_header=head.message_id,
             subject=head.subject,
+            dsn=incoming.dsn,
         )
         return InHand(envelope=envelope, content=content, recipients=recipients)
 
