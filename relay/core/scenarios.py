@@ -7,6 +7,7 @@ from enum import Enum, unique
 
 from relay.core.faults import FaultKind
 from relay.core.outcomes import Stage
+from relay.core.settings import TlsMode
 
 
 @unique
@@ -32,6 +33,14 @@ class ScenarioClass(Enum):
     """Delivered under every setting, but worth a report."""
 
 
+@unique
+class ReachedBy(Enum):
+    """What clients connect to, and therefore what they want to find in the certificate."""
+
+    NAME = "name"
+    ADDRESS = "address"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One scenario's card.
@@ -39,6 +48,7 @@ class Scenario:
     `summary` is one sentence; `in_the_wild` tells where people meet it; `faults` are those that a
     verifying examination must find, in report order; `recipe` names the certificate recipe under
     `certs/`, None for a receiver without TLS; `remedy` says what the host's administrator does.
+    `host_name` is set where the host is not called `mx.NAME.lab.test`.
     """
 
     name: str
@@ -50,6 +60,9 @@ class Scenario:
     faults: tuple[FaultKind, ...]
     recipe: str | None
     remedy: str
+    mode: TlsMode = TlsMode.STARTTLS
+    reached_by: ReachedBy = ReachedBy.NAME
+    host_name: str | None = None
 
     @property
     def mail_domain(self) -> str:
@@ -59,4 +72,4 @@ class Scenario:
     @property
     def host(self) -> str:
         """The host name that an honest certificate of this receiver bears."""
-        return f"mx.{self.name}.lab.test"
+        return self.host_name or f"mx.{self.mail_domain}"
