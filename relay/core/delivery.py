@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, unique
 
 from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
@@ -12,9 +13,19 @@ from relay.core.routing import ONE_TRY, RetrySchedule, Routing
 from relay.core.tls_policy import PolicyTable
 
 
+@unique
+class BareLineEnds(Enum):
+    """What becomes of a message with a bare CR or LF, which RFC 5321 section 2.3.8 forbids."""
+
+    REFUSE = "refuse"
+    """It is refused whole: 550 5.5.2."""
+    NORMALISE = "normalise"
+    """Each becomes CR LF; the session's record says how many there were."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """How long to wait for a host, when to answer, when to try again.
+    """How long to wait for a host, when to answer, when to try again, which lines to take.
 
     `reply_within` bounds an inline answer, so that it comes before a client's own time-out.
     `connect_timeout` and `command_timeout` bound one step with a host.
@@ -25,6 +36,7 @@ class Delivery:
     connect_timeout: timedelta = timedelta(seconds=5)
     command_timeout: timedelta = timedelta(seconds=10)
     schedule: RetrySchedule = ONE_TRY
+    bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, cast
 
 from aiosmtpd.smtp import SMTP
@@ -32,44 +30,29 @@ from relay.core.codebook import CodeEntry
 from relay.core.settings import TlsMode
 from relay.inbound import replies
 from relay.inbound.commands import parse_command
-from relay.inbound.content import Buffered, ContentProblem
-from relay.inbound.credentials import Credentials
+from relay.inbound.content import ContentProblem
 from relay.inbound.dialog import Dialog
-from relay.inbound.incoming import Accept, Incoming, ListenerKind, SessionSink
-from relay.inbound.limits import InboundLimits
+from relay.inbound.incoming import Incoming, ListenerKind
 from relay.inbound.lines import ClientInput, Interrupted, LineTooLong
 from relay.inbound.login import exchange
 from relay.inbound.reception import receive_content
 from relay.inbound.replies import LastWord
 from relay.inbound.sasl import challenge
+from relay.inbound.service import Service
 from relay.inbound.session_log import SessionLog
 
 _log: Final = logging.getLogger("relay.inbound")
 
 _AUTH_LINE: Final = 12_288
 """Octets of a line of an AUTH exchange, RFC 4954 section 4."""
+_OF_EVERY_MESSAGE: Final = frozenset({"RCPT", "DATA", "QUIT"})
+"""Verbs that are no sign of a client that only passes the time."""
 _LINGER_SECONDS: Final = 2.0
 """How long a closing connection may take to send what is left."""
 
 
 class _Gone(Exception):  # noqa: N818
     """The connection is no more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """What the sessions of all listeners share; `live` holds those that have not ended."""
-
-    accept: Accept
-    session_sink: SessionSink
-    server_context: ssl.SSLContext
-    hostname: str
-    limits: InboundLimits
-    credentials: Credentials
-    now: Callable[[], datetime]
-    new_id: Callable[[], str]
-    buffered: Buffered
-    live: set[RelaySMTP] = field(default_factory=set)
 
 
 class RelaySMTP(SMTP):
@@ -102,6 +85,8 @@ class RelaySMTP(SMTP):
         self._shaking_hands = False
         self._ends = False
         self._bad_commands = 0
+        self._commands_without_message = 0
+        self._must_end_at = self.loop.time() + service.limits.session_seconds
 
     # The connection: what asyncio calls.
 
@@ -118,7 +103,7 @@ class RelaySMTP(SMTP):
         self._record.connected(transport.get_extra_info("peername"))
         super().connection_made(transport)
         self._wire = cast(asyncio.Transport, transport)
-        self._service.live.add(self)
+        self._service.joined(self, self._record.client)
 
     def data_received(self, data: bytes) -> None:
         """Keep what came in; the base class's stream reader is not used."""
@@ -162,14 +147,14 @@ class RelaySMTP(SMTP):
             await self._close()
 
     async def _converse(self) -> None:
-        crowded = len(self._service.live) > self._limits.sessions
+        crowded = self._service.crowded(self._record.client)
         if self._kind is ListenerKind.SMTPS:
             if crowded:
-                self._record.note("too many sessions: closed before the handshake")
+                self._record.note(f"closed before the handshake, instead of {crowded}")
                 return
             await self._secure()
         if crowded:
-            await self._send(replies.TOO_MANY_SESSIONS)
+            await self._send(crowded)
             return
         await self._send_lines(220, [f"{self.hostname} ESMTP"])
         while not self._ends:
@@ -187,7 +172,7 @@ class RelaySMTP(SMTP):
             self._record.note("the client did not close in time")
         finally:
             self._wire.abort()
-            self._service.live.discard(self)
+            self._service.left(self, self._record.client)
             await self._keep_record()
 
     async def _keep_record(self) -> None:
@@ -219,10 +204,18 @@ class RelaySMTP(SMTP):
         self._record.command(line[:-2].decode())
         if len(line) > self._limits.command_line and command.verb != "AUTH":
             await self._reply(replies.LINE_TOO_LONG)
+        elif self._makes_no_progress(command.verb):
+            await self._reply(replies.NO_PROGRESS)
         elif barred := self._dialog.barred(command.verb):
             await self._reply(barred)
         else:
             await self._carry_out(method, command.argument)
+
+    def _makes_no_progress(self, verb: str) -> bool:
+        if verb in _OF_EVERY_MESSAGE:
+            return False
+        self._commands_without_message += 1
+        return self._commands_without_message > self._limits.commands_without_message
 
     async def _carry_out(self, method: Callable[[str], Awaitable[None]], argument: str) -> None:
         try:
@@ -239,11 +232,16 @@ class RelaySMTP(SMTP):
         return replies.local_error(reference)
 
     async def _read_line(self) -> bytes:
+        left = self._must_end_at - self.loop.time()
+        # A line that is there already is read without a look at the clock.
+        if left <= 0:
+            raise LastWord(replies.TOO_LONG_SESSION)
+        idle = self._limits.idle_seconds
         try:
-            async with asyncio.timeout(self._limits.idle_seconds):
+            async with asyncio.timeout(min(idle, left)):
                 return await self._input.line(max(self._limits.command_line, _AUTH_LINE))
         except TimeoutError:
-            raise LastWord(replies.TIMED_OUT) from None
+            raise LastWord(replies.TIMED_OUT if idle < left else replies.TOO_LONG_SESSION) from None
         except Interrupted:
             raise LastWord(replies.SHUTTING_DOWN) from None
 
@@ -370,13 +368,20 @@ class RelaySMTP(SMTP):
             return
         await self._send_lines(354, ["End data with <CR><LF>.<CR><LF>"])
         with self._service.buffered.share() as share:
-            content = await receive_content(self._input, limits=self._limits, share=share)
+            reception = await receive_content(
+                self._input,
+                limits=self._limits,
+                share=share,
+                bare_line_ends=self._service.bare_line_ends(),
+            )
+            self._record.note(str(reception))
+            content = reception.content
+            del reception
             if isinstance(content, ContentProblem):
-                self._record.note("a message was refused")
                 self._dialog.reset()
                 await self._send(replies.CONTENT_PROBLEMS[content])
                 return
-            self._record.note(f"a message of {len(content)} octets")
+            self._commands_without_message = 0
             incoming = self._dialog.message(
                 content, peer=self._record.peer, tls=self._record.tls, session_id=self._record.id
             )

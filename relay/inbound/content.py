@@ -1,14 +1,19 @@
 """The content of a message, from 354 to the final dot, in bounded memory.
 
 Only CR LF . CR LF ends it (RFC 5321 section 4.1.1.4): whatever else some server takes for an end
-(LF . LF, CR . CR LF ...) is content with bare line ends, and such a message is refused whole. That
-is the defence against SMTP smuggling.
+(LF . LF, CR . CR LF ...) is content with bare line ends, and such a message is refused whole, or
+its line ends become CR LF, and then its dots are stuffed like all others on the way out. That is
+the defence against SMTP smuggling.
 """
 
 from __future__ import annotations
 
 from enum import Enum, unique
 from typing import Final, Self
+
+from relay.core.delivery import BareLineEnds
+from relay.inbound.hops import received_fields
+from relay.inbound.line_ends import LineEnds, has_nul_end, line_ends, normalised
 
 _END: Final = b"\r\n.\r\n"
 _DRAIN_SLACK: Final = 1_048_576
@@ -21,18 +26,26 @@ class ContentProblem(Enum):
     TOO_BIG = "too-big"
     LINE_TOO_LONG = "line-too-long"
     BARE_LINE_END = "bare-line-end"
+    NUL_END = "nul-end"
+    TOO_MANY_HOPS = "too-many-hops"
     NO_ROOM = "no-room"
 
 
 class ContentReader:
     """Takes octets as they come; holds at most four thirds of `size_limit`.
 
-    `size_limit` and `line_limit` are octets of the message itself, CRLF counted, dot-stuffing not.
+    `size_limit` and `line_limit` are octets of the message itself, CRLF counted, dot-stuffing not;
+    `hop_limit` counts `Received:` fields. `line_ends` are known when `finish` has been called.
     """
 
-    def __init__(self, *, size_limit: int, line_limit: int) -> None:
+    def __init__(
+        self, *, size_limit: int, line_limit: int, hop_limit: int, bare_line_ends: BareLineEnds
+    ) -> None:
         self._size_limit = size_limit
         self._line_limit = line_limit
+        self._hop_limit = hop_limit
+        self._bare_line_ends = bare_line_ends
+        self.line_ends = LineEnds()
         # An invisible line end in front makes the first line one like the others.
         self._kept = bytearray(b"\r\n")
         self._dropped = 0
@@ -71,19 +84,31 @@ class ContentReader:
         return None
 
     def finish(self) -> bytes | ContentProblem:
-        """Return the content, dot-stuffing undone, or why it is refused; empties the reader."""
-        stuffed, self._kept = self._kept, bytearray()
+        """Return the content, dot-stuffing undone, or why it is refused; empties the reader.
+
+        Where line ends are normalised, stuffing is undone after it: a client that ends its lines in
+        LF stuffs those lines.
+        """
+        lines, self._kept = self._kept, bytearray()
         if self._problem is not None:
             return self._problem
-        if b"\r\n." in stuffed:
-            stuffed = stuffed.replace(b"\r\n.", b"\r\n")
-        if len(stuffed) - 2 > self._size_limit:
+        self.line_ends = line_ends(lines)
+        normalises = self._bare_line_ends is BareLineEnds.NORMALISE
+        if normalises and not self.line_ends.proper:
+            lines = normalised(lines)
+        if b"\r\n." in lines:
+            lines = lines.replace(b"\r\n.", b"\r\n")
+        if len(lines) - 2 > self._size_limit:
             return ContentProblem.TOO_BIG
-        if not stuffed.count(b"\r\n") == stuffed.count(b"\r") == stuffed.count(b"\n"):
+        if not (normalises or self.line_ends.proper):
             return ContentProblem.BARE_LINE_END
-        if _has_longer_line(stuffed, self._line_limit):
+        if has_nul_end(lines):
+            return ContentProblem.NUL_END
+        if received_fields(lines) > self._hop_limit:
+            return ContentProblem.TOO_MANY_HOPS
+        if _has_longer_line(lines, self._line_limit):
             return ContentProblem.LINE_TOO_LONG
-        with memoryview(stuffed) as view:
+        with memoryview(lines) as view:
             return bytes(view[2:])
 
 

@@ -15,11 +15,13 @@ from enum import Enum, unique
 from typing import Final, assert_never
 
 from relay.core.addresses import parse_domain
-from relay.inbound.adapter import RelaySMTP, Service
+from relay.core.delivery import BareLineEnds
+from relay.inbound.adapter import RelaySMTP
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials
 from relay.inbound.incoming import Accept, Incoming, ListenerKind, SessionSink
 from relay.inbound.limits import InboundLimits
+from relay.inbound.service import Service
 
 __all__ = [
     "Accept",
@@ -124,6 +126,7 @@ class Listeners:
 
     `hostname` is the name in the greeting, and the domain of `Postmaster` without one; ValueError
     where it is no domain name. `now` returns aware times; `new_id` names sessions and references.
+    `bare_line_ends` is asked anew for every message.
     Must be started and stopped in one event loop.
     """
 
@@ -138,6 +141,7 @@ class Listeners:
         credentials: Credentials,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
+        bare_line_ends: Callable[[], BareLineEnds] = lambda: BareLineEnds.REFUSE,
     ) -> None:
         self._service = Service(
             accept=accept,
@@ -149,6 +153,7 @@ class Listeners:
             now=now,
             new_id=new_id,
             buffered=Buffered(limits.buffered),
+            bare_line_ends=bare_line_ends,
         )
         self._servers: list[asyncio.Server] = []
         self._endpoints: tuple[Endpoint, ...] = ()

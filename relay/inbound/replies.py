@@ -34,7 +34,10 @@ CANNOT_VERIFY: Final = _entry("252 2.0.0 Addresses are not verified; send mail a
 
 SHUTTING_DOWN: Final = _entry("421 4.3.2 Service is closing")
 TOO_MANY_SESSIONS: Final = _entry("421 4.3.2 Too many sessions, try again later")
+TOO_MANY_OF_CLIENT: Final = _entry("421 4.7.0 Too many sessions from this address")
 TIMED_OUT: Final = _entry("421 4.4.2 Timeout, closing")
+TOO_LONG_SESSION: Final = _entry("421 4.4.2 The session has lasted too long, closing")
+NO_PROGRESS: Final = _entry("421 4.7.0 Too many commands without a message, closing")
 TOO_MANY_ERRORS: Final = _entry("421 4.7.0 Too many errors, closing")
 TOO_MANY_LOGINS: Final = _entry("421 4.7.0 Too many failed logins, closing")
 NO_ROOM: Final = _entry("452 4.3.1 Too much mail at one time, try again later")
@@ -84,6 +87,8 @@ CONTENT_PROBLEMS: Final = {
     ContentProblem.TOO_BIG: TOO_BIG,
     ContentProblem.LINE_TOO_LONG: _entry("500 5.6.0 A line of the message is too long"),
     ContentProblem.BARE_LINE_END: _entry("550 5.5.2 A bare CR or LF stands in the message"),
+    ContentProblem.NUL_END: _entry("550 5.5.2 A line of NUL and a dot stands in the message"),
+    ContentProblem.TOO_MANY_HOPS: _entry("554 5.4.6 Too many hops, the message may be in a loop"),
     ContentProblem.NO_ROOM: NO_ROOM,
 }
 

@@ -19,7 +19,8 @@ class SessionLog:
     """Collects transcript and TLS evidence; secrets never enter.
 
     A line that is no command is kept only as long as nobody spoke of AUTH: a client whose AUTH was
-    refused may go on and send its password as if it had not been.
+    refused may go on and send its password as if it had not been. `peer` is the client's address
+    and port, `client` the address alone.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class SessionLog:
     ) -> None:
         self.id = id
         self.peer = "unknown"
+        self.client = "unknown"
         self.encrypted = False
         self.commands_since_handshake = 0
         self._mode = mode
@@ -47,6 +49,7 @@ class SessionLog:
         """Note who connected, by the socket's address."""
         if peername is not None:
             host, port = peername[:2]
+            self.client = host
             self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from relay.core.codebook import CodeEntry
+from relay.core.delivery import BareLineEnds
 from relay.core.records import Session
 from relay.inbound.credentials import Credentials, ScryptHash
 from relay.inbound.incoming import Incoming, ListenerKind
@@ -89,6 +90,7 @@ class House:
     client_context: ssl.SSLContext
     limits: InboundLimits = field(default_factory=InboundLimits)
     credentials: Credentials = USERS
+    bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
     answer: Callable[[Incoming], object] | None = None
     record_error: Exception | None = None
     accepted: list[Incoming] = field(default_factory=list)
@@ -107,6 +109,7 @@ class House:
             credentials=self.credentials,
             now=lambda: datetime.now(UTC),
             new_id=lambda: f"id{next(numbers)}",
+            bare_line_ends=lambda: self.bare_line_ends,
         )
 
     async def _accept(self, incoming: Incoming) -> CodeEntry:
