@@ -38,7 +38,7 @@ def banner(relay: Relay, where: StateDir, program: str) -> Iterator[str]:
     yield "Paste this into another terminal; the message bounces at once:"
     yield f"  {command(where, program, f'send {bouncing_address(policy)}')}"
     yield ""
-    yield "Ctrl-C stops."
+    yield "Ctrl-C stops; `relay policy reload` reads the policy file again."
 
 
 def command(where: StateDir, program: str, words: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import sys
 from enum import IntEnum, unique
@@ -42,6 +44,22 @@ def print_json(data: Json) -> None:
     """Print one JSON document; what a terminal would obey instead of show is escaped in it."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
     typer.echo(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Write a line for whoever watches a relay that serves.
+
+    Nobody watching any more, or a full disk behind a redirection, is no reason to stop serving.
+    """
+    try:
+        typer.echo(line, err=err)
+    except OSError as error:
+        if error.errno in {errno.EPIPE, errno.EIO}:
+            # The reader is gone for good; what Python still holds would fail its exit as well.
+            stream = sys.stderr if err else sys.stdout
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def fail(what: str, *, hint: str | None = None, code: ExitCode = ExitCode.USAGE) -> NoReturn:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
+from relay.cli.console import say
 from relay.cli.story import verdict_words
 from relay.core.outcomes import Delivered
 from relay.core.records import Attempt, Bounce, BounceAction, Envelope, Session
@@ -16,7 +15,7 @@ class Narrator:
         """Say that a message was taken."""
         kind = "notification" if envelope.notification_for else "message"
         sender = envelope.reverse_path or "<>"
-        typer.echo(f"{_time(envelope)} {kind} {envelope.id} from {sender}, {envelope.size} octets")
+        say(f"{_time(envelope)} {kind} {envelope.id} from {sender}, {envelope.size} octets")
 
     def attempted(self, envelope: Envelope, attempt: Attempt, session: Session | None) -> None:
         """Say what the policy decided for each recipient."""
@@ -24,14 +23,12 @@ class Narrator:
         for entry in attempt.outcomes:
             words = verdict_words(attempt.verdict, entry.outcome)
             mark = "+" if isinstance(entry.outcome, Delivered) else "-"
-            typer.echo(
-                f"  {mark} {entry.recipient} at {host}, {attempt.rule.setting.label}: {words}"
-            )
+            say(f"  {mark} {entry.recipient} at {host}, {attempt.rule.setting.label}: {words}")
 
     def bounced(self, bounce: Bounce) -> None:
         """Say the code that a recipient's failure is reported with."""
         action = "delayed" if bounce.action is BounceAction.DELAYED else "bounced"
-        typer.echo(f"  ! {bounce.recipient} {action}: {bounce.status} {bounce.text}")
+        say(f"  ! {bounce.recipient} {action}: {bounce.status} {bounce.text}")
 
 
 def _time(envelope: Envelope) -> str:

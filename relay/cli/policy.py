@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.console import ExitCode, fail, print_json
+from relay.cli.reloading import ReloadOutcome
+from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
     from relay.config.explain import AddressPolicy
@@ -35,6 +39,8 @@ PolicyOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _WIDTH = 80
+_RELOAD_SECONDS = 15.0
+"""How long a running relay may take to read its policy again."""
 
 
 def policy_path(name_or_path: str) -> Path:
@@ -192,6 +198,59 @@ def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
         ("failed handshake", found.if_handshake_fails),
         ("bad certificate", found.if_bad_certificate),
     ]
+
+
+@app.command("reload")
+def reload_policy(*, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Let the running relay read its policy file again, and say how that ended.
+
+    A file with problems changes nothing: the policy of before stays in force. What is being sent
+    just now ends under the policy that it began under.
+
+    Exit code 0: the file is in force; 1: it has problems; 3: no relay serves, or none answered.
+    """
+    from relay.cli.readyz import missing
+    from relay.cli.reloading import wait_for_report
+    from relay.cli.serving import read_serving
+    from relay.cli.signals import HANGUP
+    from relay.core.jsonform import to_json
+
+    where = StateDir.of(state)
+    serving = read_serving(where.serving)
+    # A process that merely has a dead relay's number must not get the signal: it would end.
+    if serving is None or missing(serving):
+        fail(
+            f"no relay serves from {where.path}",
+            hint="Start one with `relay serve`, or name its directory with --state.",
+            code=ExitCode.UNDETERMINED,
+        )
+    if HANGUP is None:
+        fail(
+            "this system has no signal that could ask for a reload",
+            hint="Stop the relay and start it again.",
+            code=ExitCode.UNDETERMINED,
+        )
+    asked = time.monotonic()
+    try:
+        os.kill(serving.pid, HANGUP)
+    except OSError as error:
+        fail(f"process {serving.pid}: {error.strerror}", code=ExitCode.UNDETERMINED)
+    report = wait_for_report(
+        where.reload_report, pid=serving.pid, since=asked, within=_RELOAD_SECONDS
+    )
+    if report is None:
+        fail(
+            f"the relay (process {serving.pid}) did not answer within {_RELOAD_SECONDS:.0f} s",
+            hint="Look at what `relay serve` says.",
+            code=ExitCode.UNDETERMINED,
+        )
+    if as_json:
+        print_json(to_json(report))
+    else:
+        for line in report.lines:
+            typer.echo(line)
+    if report.outcome is ReloadOutcome.KEPT:
+        raise typer.Exit(ExitCode.FINDING)
 
 
 @app.command()

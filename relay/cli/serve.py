@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.console import ExitCode, fail
-from relay.cli.policy import PolicyOption, open_policy
+from relay.cli.console import ExitCode, fail, say
+from relay.cli.policy import PolicyOption, open_policy, policy_path
+from relay.cli.reloading import reload_policy
 from relay.cli.serving import Listening, Serving
+from relay.cli.signals import Request, Requests, requests
 from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def serve(
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
+    SIGHUP, which `relay policy reload` sends, reads the policy file again.
     Port 0 takes any free port; `relay send` and `relay readyz` find it by the state directory.
     """
     from relay.engine.relay import RelayOptions, ServerCertificate
@@ -109,7 +111,7 @@ def serve(
         allow_external=allow_external,
         certificate=ServerCertificate(chain=certificate, key=key) if certificate and key else None,
     )
-    _run(open_policy(policy), options, where)
+    _run(open_policy(policy), policy_path(policy), options, where)
 
 
 def _credentials(path: Path | None, listen: str, submission: bool) -> Credentials:
@@ -134,7 +136,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _run(policy: Policy, options: RelayOptions, where: StateDir) -> None:
+def _run(policy: Policy, policy_file: Path, options: RelayOptions, where: StateDir) -> None:
     from relay.cli.narrator import Narrator
     from relay.engine.relay import Relay
     from relay.inbound.listeners import ListenError
@@ -143,15 +145,15 @@ def _run(policy: Policy, options: RelayOptions, where: StateDir) -> None:
     from relay.tls.trust import TrustError
 
     async def until_stopped() -> None:
-        async with Relay(policy, options, observer=Narrator()) as relay:
-            note = _note(relay, options)
-            note.write(where.serving)
-            try:
-                _print_banner(relay, where, sys.argv[0])
-                await _stop_signal()
-                typer.echo("Stopping: no new sessions, finishing what is in hand.", err=True)
-            finally:
-                where.serving.unlink(missing_ok=True)
+        with requests() as asked:
+            async with Relay(policy, options, observer=Narrator()) as relay:
+                where.reload_report.unlink(missing_ok=True)
+                _note(relay, options).write(where.serving)
+                try:
+                    _print_banner(relay, where, sys.argv[0])
+                    await _serve_until_stopped(relay, asked, policy_file, where)
+                finally:
+                    where.serving.unlink(missing_ok=True)
 
     try:
         with asyncio.Runner() as runner:
@@ -178,20 +180,21 @@ def _hint(error: Exception) -> str | None:
             return None
 
 
-async def _stop_signal() -> None:
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stopped.set)
-        except NotImplementedError:
-            # Windows: the interpreter's own handler raises KeyboardInterrupt instead.
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-    await stopped.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A second signal ends the process at once.
-        with contextlib.suppress(NotImplementedError):
-            loop.remove_signal_handler(number)
+async def _serve_until_stopped(
+    relay: Relay, requests: Requests, policy_file: Path, where: StateDir
+) -> None:
+    """Do what signals ask for, until one asks for a stop."""
+    while True:
+        match await requests.next():
+            case Request.STOP:
+                say("Stopping: no new sessions, finishing what is in hand.", err=True)
+                return
+            case Request.RELOAD:
+                report = await reload_policy(relay, policy_file)
+                for line in report.lines:
+                    say(line)
+                with contextlib.suppress(OSError):
+                    report.write(where.reload_report)
 
 
 def _note(relay: Relay, options: RelayOptions) -> Serving:
@@ -220,5 +223,4 @@ def _print_banner(relay: Relay, where: StateDir, program: str) -> None:
     from relay.cli.banner import banner
 
     for line in banner(relay, where, program):
-        typer.echo(line)
-    sys.stdout.flush()
+        say(line)

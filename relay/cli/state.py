@@ -57,6 +57,11 @@ class StateDir:
         return self.path / "serving.json"
 
     @property
+    def reload_report(self) -> Path:
+        """How the last reload of the policy ended, as JSON; absent when there was none."""
+        return self.path / "reload.json"
+
+    @property
     def certificates(self) -> Path:
         """The lab's authority and its certificates."""
         return self.path / "certs"
