@@ -213,7 +213,8 @@ def test_accepted_mail_survives_kill_9(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        queued = "tls: Required\nreply: queued\nretry: {delays: [1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s], expire_after: 1h}\n"
+        retry = "retry: {attempts: 9, first_delay: 1s, factor: 1, expire_after: 1h}\n"
+        queued = f"tls: Required\nreply: queued\n{retry}"
         route = f"routes: [{{match: slow.test, to: '127.0.0.1:{port}'}}]\n"
         policy.write_text(queued + route)
         with serving(tmp_path, "--policy", str(policy)) as server:
