@@ -79,7 +79,7 @@ def _check_scenario(
 
 
 def read_delivery(shape: PolicyShape, tree: SourceTree, report: Report) -> Delivery:
-    """Return how long to wait and when to try again.
+    """Return how long to wait, when to try again, and which line ends to take.
 
     An inline reply comes after one try, whatever the file says about retries.
     """
@@ -92,6 +92,7 @@ def read_delivery(shape: PolicyShape, tree: SourceTree, report: Report) -> Deliv
         connect_timeout=shape.connect_timeout or default.connect_timeout,
         command_timeout=shape.command_timeout or default.command_timeout,
         schedule=schedule if reply is ReplyMode.QUEUED else ONE_TRY,
+        bare_line_ends=shape.bare_line_ends or default.bare_line_ends,
     )
 
 

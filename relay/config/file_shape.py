@@ -20,6 +20,7 @@ from relay.config.file_types import (
     FileName,
     Flag,
     HostName,
+    LineEndChoice,
     Mode,
     Name,
     OptionalDuration,
@@ -199,6 +200,9 @@ class PolicyShape(TlsChoices):
     retry: Retry | None = None
     """When mail is tried again: `none`, `salesforce` (9 tries, gaps doubling from 5m, 24h), or a
     mapping. Default: salesforce when queued; an inline reply comes after one try."""
+    bare_line_ends: LineEndChoice = Field(default=None, title="Bare CR or LF in a message")
+    """`refuse`: a message with a bare CR or LF gets 550 5.5.2. `normalise`: each becomes CR LF, and
+    the session's record says so. Default: refuse."""
     codes: Codes | None = None
     """The code book: which codes and texts failures get, as a name, or as a mapping that also
     replaces single entries."""

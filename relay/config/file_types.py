@@ -11,6 +11,7 @@ from relay.config import values
 from relay.core.addresses import Domain, DomainPattern
 from relay.core.codebook import CodeBook, CodeEntry
 from relay.core.codebook_data import CODE_BOOKS
+from relay.core.delivery import BareLineEnds
 from relay.core.records import ReplyMode
 from relay.core.routing import ONE_TRY, Destination, RetrySchedule
 from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
@@ -153,6 +154,11 @@ Reply: TypeAlias = Annotated[
     ReplyMode | None,
     _choice({mode.value: mode for mode in ReplyMode}, "a way to reply"),
     _one_of(*(mode.value for mode in ReplyMode)),
+]
+LineEndChoice: TypeAlias = Annotated[
+    BareLineEnds | None,
+    _choice({choice.value: choice for choice in BareLineEnds}, "what to do about bare line ends"),
+    _one_of(*(choice.value for choice in BareLineEnds)),
 ]
 PreferredVerify: TypeAlias = Annotated[
     OnBadCertificate | None,

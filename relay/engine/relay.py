@@ -199,6 +199,7 @@ class Relay:
             credentials=options.credentials,
             now=self._clock.now,
             new_id=self._new_id,
+            bare_line_ends=lambda: self._in_force.policy.delivery.bare_line_ends,
         )
         self._endpoints = await listeners.start(options.listeners)
         self._stack.push_async_callback(listeners.stop, options.grace.total_seconds())

@@ -10,7 +10,7 @@ from relay.config.policy_file import load_policy, load_policy_text
 from relay.config.problems import PolicyFileError
 from relay.core.addresses import DomainPattern, parse_address, parse_domain
 from relay.core.codebook_data import EXCHANGE, SALESFORCE
-from relay.core.delivery import Delivery, Policy
+from relay.core.delivery import BareLineEnds, Delivery, Policy
 from relay.core.failure_kinds import FailureKind
 from relay.core.places import Place
 from relay.core.records import ReplyMode
@@ -245,6 +245,18 @@ def test_times_in_each_unit() -> None:
 def test_numbers_that_are_no_durations(written: str) -> None:
     with pytest.raises(PolicyFileError, match=r"is too (short|long)"):
         load(f"reply_within: {written}")
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("", BareLineEnds.REFUSE),
+        ("bare_line_ends: refuse", BareLineEnds.REFUSE),
+        ("bare_line_ends: normalise", BareLineEnds.NORMALISE),
+    ],
+)
+def test_bare_line_ends(text: str, choice: BareLineEnds) -> None:
+    assert load(text).delivery.bare_line_ends is choice
 
 
 MINUTE = timedelta(minutes=1)

@@ -87,6 +87,7 @@ def test_what_the_loader_takes(text: str) -> None:
         "retry: {attempts: 0}",
         "reply: later",
         "reply_within: soon",
+        "bare_line_ends: accept",
         "connect_timeout: 0",
         "trust: lab",
         "codes: {tls-refused: '250 2.0.0 fine'}",
