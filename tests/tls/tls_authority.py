@@ -80,6 +80,7 @@ class Recipe:
     extended_usage: x509.ExtendedKeyUsage | None = SERVER_AUTH
     more: Sequence[tuple[x509.ExtensionType, bool]] = ()
     sha1: bool = False
+    names_issuer_key: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +132,11 @@ def issue(recipe: Recipe, issuer: Issued | None) -> Issued:
         .not_valid_before(recipe.begins)
         .not_valid_after(recipe.ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-            critical=False,
-        )
     )
+    issuers_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     names = [*(x509.DNSName(name) for name in recipe.dns), *recipe.other_names]
     extensions: list[tuple[x509.ExtensionType | None, bool]] = [
+        (issuers_key if recipe.names_issuer_key else None, False),
         (x509.SubjectAlternativeName(names) if names else None, False),
         (recipe.constraints, True),
         (recipe.usage, True),
