@@ -12,7 +12,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A message that the host took: `life` is the host's own count when it did."""
+    """A message that the host took, in a session that began in this `life`."""
 
     reverse_path: str
     recipients: tuple[str, ...]
@@ -29,7 +29,7 @@ class Host:
     """Takes mail in clear text; `answer` is what it says to a RCPT.
 
     `gate` holds back the greeting while it is clear. `connected` is set by the first connection.
-    `life` may be set by whoever wants to tell times apart.
+    `life` may be set by whoever wants to tell one relay's sessions from the next one's.
     """
 
     answer: Callable[[str], bytes] = take_everybody
@@ -84,7 +84,7 @@ class Host:
             return self.changed.wait_for(condition, seconds)
 
     def converse(self, session: socketserver.StreamRequestHandler) -> None:
-        say = session.wfile.write
+        say, life = session.wfile.write, self.life
         say(b"220 host.test ESMTP\r\n")
         reverse_path, recipients = "", list[str]()
         while line := session.rfile.readline():
@@ -110,7 +110,7 @@ class Host:
                         reverse_path=reverse_path,
                         recipients=tuple(recipients),
                         content=content,
-                        life=self.life,
+                        life=life,
                     )
                     with self.changed:
                         self.taken.append(taken)
