@@ -25,7 +25,7 @@ _ENVELOPE_ID: Final = re.compile(_XTEXT)
 _ORIGINAL: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9-]*;{_XTEXT}")
 # RFC 6533 section 3: in a transaction with SMTPUTF8 this address type may be written in UTF-8.
 _ORIGINAL_UTF8: Final = re.compile(
-    r"utf-8;(?:[!-*,-<>-\[\]-~\u00a0-\U0010ffff]|\\x\{[0-9A-F]{2,6}\})+", re.IGNORECASE
+    r"utf-8;(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{[0-9A-F]{2,6}\})+", re.IGNORECASE
 )
 
 
@@ -59,10 +59,13 @@ def parse_notify(value: str | None) -> tuple[Notify, ...] | CodeEntry:
 def parse_original_recipient(value: str | None, *, smtputf8: bool) -> str | CodeEntry:
     """Read ORCPT (section 4.2); return it as it came.
 
-    With `smtputf8`, what the MAIL command asked for, an address of type utf-8 may hold UTF-8.
+    With `smtputf8`, what the MAIL command asked for, an address of type utf-8 may hold UTF-8, but
+    for what no terminal or page would show: it is for a notification's readers.
     """
     if value is None or len(value) > MAX_ORIGINAL_RECIPIENT:
         return replies.BAD_ORCPT
-    if _ORIGINAL.fullmatch(value) or (smtputf8 and _ORIGINAL_UTF8.fullmatch(value)):
+    if _ORIGINAL.fullmatch(value):
+        return value
+    if smtputf8 and value.isprintable() and _ORIGINAL_UTF8.fullmatch(value):
         return value
     return replies.BAD_ORCPT

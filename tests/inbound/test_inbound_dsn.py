@@ -80,6 +80,8 @@ async def test_longer_than_the_longest(command: str, house: House) -> None:
         ("utf-8;jürgen+x@d.test", "501 5.5.4 "),
         ("utf-8;jür\\gen@d.test", "501 5.5.4 "),
         ("utf-8;jür\x85gen@d.test", "501 5.5.4 "),
+        ("utf-8;jür\u2028gen@d.test", "501 5.5.4 "),
+        ("utf-8;jür\xa0gen@d.test", "501 5.5.4 "),
         ("rfc822;jürgen@d.test", "501 5.5.4 "),
     ],
 )

@@ -239,6 +239,25 @@ async def test_starttls_injection_is_counted(house: House) -> None:
     assert session.evidence.plaintext_after_go_ahead == len(injected)
     assert isinstance(session.evidence.handshake, HandshakeDone)
     assert "evil" not in spoken(session)
+    note = f"{len(injected)} octets in clear behind STARTTLS were discarded (RFC 3207)"
+    assert note in spoken(session)
+
+
+@pytest.mark.parametrize("kind", ListenerKind)
+async def test_a_second_starttls_is_refused_and_recorded(kind: ListenerKind, house: House) -> None:
+    client = await house.connect(kind)
+    if kind is not ListenerKind.SMTPS:
+        await client.say("STARTTLS")
+        await client.secure(house.client_context)
+    assert "STARTTLS" not in await client.say("EHLO client.test")
+    assert await client.say("STARTTLS") == "503 5.5.1 TLS is active already"
+    assert (await client.say("QUIT")).startswith("221 ")
+    session = await house.ended()
+    assert session.evidence is not None
+    assert isinstance(session.evidence.handshake, HandshakeDone)
+    lines = [str(line) for line in session.transcript]
+    refused = lines.index("<~~ STARTTLS")
+    assert lines[refused + 1] == "~~> 503 5.5.1 TLS is active already"
 
 
 @pytest.mark.parametrize("kind", ListenerKind)
