@@ -1,10 +1,10 @@
-"""A real Postfix that sends everything to one next hop: the relay under test."""
+"""A real Postfix that sends: everything to the relay under test, or as its levels of TLS say."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from e2e_postfix import MASTER, free_port, started
 
 MAIN = """
 compatibility_level = 3.6
-queue_directory = {{base}}/queue
-data_directory = {{base}}/data
-maillog_file = {{base}}/log
-maillog_file_prefixes = {{base}}
+queue_directory = {base}/queue
+data_directory = {base}/data
+maillog_file = {base}/log
+maillog_file_prefixes = {base}
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = client.test
@@ -25,19 +25,32 @@ mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 alias_maps =
-relayhost = [localhost]:{port}
 smtp_host_lookup = native
-smtp_tls_security_level = secure
-smtp_tls_secure_cert_match = nexthop
-smtp_tls_CAfile = {{base}}/ca.pem
+smtp_tls_CAfile = {base}/ca.pem
 smtp_tls_loglevel = 1
-maximal_queue_lifetime = 1d
 """
 
-CLIENT = """127.0.0.1:{port} inet n - n - - smtpd
-  -o syslog_name=postfix/in
-smtp       unix  - - n - - smtp
+TO_RELAY = """
+relayhost = [localhost]:NEXT_HOP
+smtp_tls_security_level = secure
+smtp_tls_secure_cert_match = nexthop
 """
+
+BY_LEVEL = """
+transport_maps = texthash:{base}/transport
+smtp_starttls_timeout = 2s
+minimal_backoff_time = 2s
+maximal_backoff_time = 2s
+queue_run_delay = 2s
+default_process_limit = 10
+"""
+
+IN = """127.0.0.1:PORT inet n - n - - smtpd
+  -o syslog_name=postfix/in
+"""
+SMTP = "smtp unix - - n - - smtp\n"
+
+LEVELS = ("may", "encrypt", "secure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +87,38 @@ class PostfixClient:
 @contextlib.asynccontextmanager
 async def postfix_client(next_hop: int, *, ca: bytes) -> AsyncIterator[PostfixClient]:
     """Start a Postfix that sends to this port of localhost, verified by `ca` or not at all."""
+    main = MAIN + TO_RELAY.replace("NEXT_HOP", str(next_hop))
+    async with _running(main, SMTP, {"ca.pem": ca}) as postfix:
+        yield postfix
+
+
+@contextlib.asynccontextmanager
+async def postfix_by_level(
+    routes: Mapping[str, tuple[str, int]], *, host: str, ca: bytes
+) -> AsyncIterator[PostfixClient]:
+    """Start a Postfix that sends each domain at its level of TLS to its port of 127.0.0.1.
+
+    At level `secure` it verifies for the name `host`. What is deferred is tried again very soon.
+    """
+    master = "".join(
+        f"{level} unix - - n - - smtp\n  -o syslog_name=postfix/{level}\n"
+        f"  -o smtp_tls_security_level={level}\n"
+        + (f"  -o smtp_tls_secure_cert_match={host}\n" if level == "secure" else "")
+        for level in LEVELS
+    )
+    transport = "".join(
+        f"{domain} {level}:[127.0.0.1]:{port}\n" for domain, (level, port) in routes.items()
+    )
+    files = {"ca.pem": ca, "transport": transport.encode()}
+    async with _running(MAIN + BY_LEVEL, SMTP + master, files) as postfix:
+        yield postfix
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    main: str, clients: str, files: Mapping[str, bytes]
+) -> AsyncIterator[PostfixClient]:
     port = free_port()
-    master = MASTER + CLIENT.format(port=port)
-    async with started(
-        MAIN.format(port=next_hop), master, files={"ca.pem": ca}, ports=[port]
-    ) as base:
+    master = MASTER + clients + IN.replace("PORT", str(port))
+    async with started(main, master, files=files, ports=[port]) as base:
         yield PostfixClient(base, port)
