@@ -202,7 +202,13 @@ class Relay:
             bare_line_ends=lambda: self._in_force.policy.delivery.bare_line_ends,
         )
         self._endpoints = await listeners.start(options.listeners)
-        self._stack.push_async_callback(listeners.stop, options.grace.total_seconds())
+        self._stack.push_async_callback(self._stop, listeners, queue, running)
+
+    async def _stop(self, listeners: Listeners, queue: Queue, running: asyncio.Task[None]) -> None:
+        """Let clients and queue end side by side, so that one grace is enough for both."""
+        async with asyncio.TaskGroup() as closing:
+            closing.create_task(listeners.stop(self._options.grace.total_seconds()))
+            closing.create_task(self._stop_queue(queue, running))
 
     async def _stop_queue(self, queue: Queue, running: asyncio.Task[None]) -> None:
         """Let what is in hand be settled within the grace; the rest stays queued in the journal."""

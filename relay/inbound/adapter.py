@@ -139,12 +139,21 @@ class RelaySMTP(SMTP):
             self._record.note("the client closed the connection")
         except asyncio.CancelledError:
             self._record.note("the session was cut off")
-            self._wire.abort()
+            self._cut_off()
             raise
         except Exception:
             _log.exception("inbound session %s broke", self._record.id)
         finally:
             await self._close()
+
+    def _cut_off(self) -> None:
+        """Say 421 where it can be said at once; clear text has no place in a handshake."""
+        if self._shaking_hands or self._wire.is_closing():
+            self._wire.abort()
+            return
+        (text,) = replies.reply_texts(replies.SHUTTING_DOWN)
+        self._wire.write(f"{replies.SHUTTING_DOWN.status.code} {text}\r\n".encode())
+        self._record.reply(replies.SHUTTING_DOWN.status.code, [text])
 
     async def _converse(self) -> None:
         crowded = self._service.crowded(self._record.client)
