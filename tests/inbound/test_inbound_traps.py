@@ -311,3 +311,20 @@ async def test_the_bodies_are_not_in_the_transcript(house: House) -> None:
     transcript = spoken(await house.ended())
     assert "private" not in transcript
     assert "a message of 25 octets" in transcript
+
+
+async def test_what_a_client_says_stays_printable_in_the_record_and_out_of_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "relay")
+    client = await house.connect()
+    for line in (b"FOO\x1b[31m\r\n", b"VRFY \xe2\x80\xa8 250 forged\r\n", b"\x9b2J \xff\r\n"):
+        reply = await client.say(line)
+        assert "forged" not in reply
+        assert "FOO" not in reply
+    await client.say("QUIT")
+    session = await house.ended()
+    assert "FOO" in spoken(session)
+    assert all(line.text.isprintable() for line in session.transcript)
+    assert "FOO" not in caplog.text
+    assert "forged" not in caplog.text
