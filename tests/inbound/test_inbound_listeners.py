@@ -153,6 +153,7 @@ async def test_stop_cuts_off_what_outlasts_the_grace(open_house: OpenHouse) -> N
     await begun.wait()
     await house.listeners.stop(0.01)
     assert cancelled.is_set()
+    assert await client.reply() == "421 4.3.2 Service is closing"
     await client.closed()
     assert "the session was cut off" in spoken(house.sessions[0])
 
