@@ -78,10 +78,14 @@ class ContentReader:
             rest = bytes(self._kept[end + len(_END) :])
             del self._kept[end + 2 :]
             return rest
-        # Stuffing adds one octet to three at most, to lines of a single dot.
-        if self._problem is not None or len(self._kept) > self._size_limit * 4 // 3 + len(_END):
+        if self._problem is not None or self._outgrows(len(self._kept)):
             self.give_up(ContentProblem.TOO_BIG)
         return None
+
+    def _outgrows(self, octets: int) -> bool:
+        """Whether so many octets are too many even when all dot-stuffing is undone."""
+        # Stuffing adds one octet to three at most, to lines of a single dot.
+        return octets > self._size_limit * 4 // 3 + len(_END)
 
     def finish(self) -> bytes | ContentProblem:
         """Return the content, dot-stuffing undone, or why it is refused; empties the reader.
@@ -95,6 +99,8 @@ class ContentReader:
         self.line_ends = line_ends(lines)
         normalises = self._bare_line_ends is BareLineEnds.NORMALISE
         if normalises and not self.line_ends.proper:
+            if self._outgrows(len(lines) + self.line_ends.bare_cr + self.line_ends.bare_lf):
+                return ContentProblem.TOO_BIG
             lines = normalised(lines)
         if b"\r\n." in lines:
             lines = lines.replace(b"\r\n.", b"\r\n")

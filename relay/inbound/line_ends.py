@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _FALSE_END: Final = re.compile(rb"(?:\r\n|\r|\n)\.(?:\r\n|\r|\n)")
+_FALSE_END_CORES: Final = (b"\n.\n", b"\n.\r", b"\r.\n", b"\r.\r")
+"""What every match of `_FALSE_END` holds; found faster, where there are millions of line ends."""
 _NUL_END: Final = re.compile(rb"\r\n\0+\.\0*\r\n")
 _NAMES: Final = {0x0D: "CR", 0x0A: "LF", 0x2E: "."}
 
@@ -43,7 +45,8 @@ def line_ends(octets: bytes | bytearray) -> LineEnds:
     bare_cr, bare_lf = octets.count(b"\r") - pairs, octets.count(b"\n") - pairs
     if not (bare_cr or bare_lf):
         return LineEnds()
-    found = _FALSE_END.search(octets)
+    cores = [at for core in _FALSE_END_CORES if (at := octets.find(core)) >= 0]
+    found = _FALSE_END.search(octets, max(0, min(cores) - 1)) if cores else None
     return LineEnds(bare_cr=bare_cr, bare_lf=bare_lf, false_end=found and bytes(found[0]))
 
 
