@@ -19,7 +19,7 @@ LEVELS: Mapping[TlsSetting, tuple[str, str]] = {
     TlsSetting.REQUIRED: ("encrypt", "req"),
     TlsSetting.REQUIRED_VERIFY: ("secure", "ver"),
 }
-OUTCOMES = {"tls", "clear", "later", "not"}
+OUTCOMES = {"tls", "clear", "later", "not", "either"}
 
 
 def _tables(text: str) -> Iterator[list[list[str]]]:
@@ -100,11 +100,13 @@ _HEAD = """\
 Does this relay deliver, or not, where other software would? Each receiver below breaks SMTP TLS in
 one way. `tls`: delivered over TLS; `clear`: delivered in clear text; `not`: not delivered, nothing
 of its content sent. A cell with one word is where all three do the same; a cell with more says who
-does what. *Later*: Postfix defers the first try and delivers a later one in clear text.
+does what. *Later*: Postfix defers the first try and delivers a later one in clear text. *Either*:
+Exim delivers in clear text or not at all, by chance.
 
 Our column is what the receivers themselves got, in `tests/judges/test_agreement.py`; a difference
-from Postfix that is not listed on this page, or is listed and not there, fails that test. Postfix's
-column is checked against the installed Postfix by `tests/judges/test_agreement_postfix.py`.
+from Postfix that is not listed on this page, or is listed and not there, fails that test. Those of
+Postfix and Exim are held against the programs, sending to the same receivers, by
+`test_agreement_postfix.py` and `test_agreement_exim.py` beside it.
 
 | setting here | Postfix 3.7.11 | Exim 4.96 |
 |---|---|---|

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import ssl
+import struct
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,6 +61,23 @@ class PlainAnswer(Peer):
         return await super()._perform(step, reader, writer, conversation)
 
 
+class ResetsHandshake(Peer):
+    """Resets the connection where it is not satisfied with the client's part of the handshake."""
+
+    async def _perform(
+        self,
+        step: Step,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        conversation: Conversation,
+    ) -> bool:
+        if step is Do.TLS:
+            # Closing a socket that lingers for no time resets the connection.
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return await super()._perform(step, reader, writer, conversation)
+
+
 def shows(what: str, show: Callable[[], Shown], **rest: str) -> Receiver:
     """A receiver whose certificate is the point."""
 
@@ -89,7 +108,9 @@ def honest() -> ssl.SSLContext:
     return server_context(issue(HONEST, WORLD.root))
 
 
-def speaks(what: str, change: Callable[[ssl.SSLContext], None], **rest: str) -> Receiver:
+def speaks(
+    what: str, change: Callable[[ssl.SSLContext], None], *, kind: type[Peer] = Peer, **rest: str
+) -> Receiver:
     """A receiver with an honest certificate whose TLS is the point."""
 
     def peer() -> Peer:
@@ -97,7 +118,7 @@ def speaks(what: str, change: Callable[[ssl.SSLContext], None], **rest: str) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             change(context)
-        return Peer(context=context)
+        return kind(context=context)
 
     return Receiver(what=what, peer=peer, rule=rest)
 
@@ -158,7 +179,13 @@ RECEIVERS: Mapping[str, Receiver] = {
     # TLS.
     "tls11only": speaks("TLS 1.0 and 1.1 only", up_to_tls11),
     "cipher-camellia": speaks("Camellia and ARIA ciphers only", only("CAMELLIA:ARIA")),
-    "needclientcert13": speaks("demands a client certificate", wants_client_certificate),
+    "needclientcert13": speaks(
+        "demands a client certificate, and resets without", wants_client_certificate,
+        kind=ResetsHandshake,
+    ),
+    "needclientcert13-closes": speaks(
+        "demands a client certificate, and closes without", wants_client_certificate
+    ),
     # Dialogs.
     "m-noadv": Receiver(
         what="STARTTLS not offered",
