@@ -1,12 +1,10 @@
-"""The parts of a policy file that are not about TLS: routes, times, retries, codes."""
+"""The parts of a policy file about times, retries and codes."""
 
 from __future__ import annotations
 
-from collections.abc import Set
 from datetime import timedelta
-from types import MappingProxyType
 
-from relay.config.file_shape import CodesBase, PolicyShape, RelayShape, RetryShape
+from relay.config.file_shape import CodesBase, PolicyShape, RetryShape
 from relay.config.file_types import (
     SALESFORCE_ATTEMPTS,
     SALESFORCE_EXPIRE_AFTER,
@@ -14,68 +12,15 @@ from relay.config.file_types import (
     SALESFORCE_FIRST_DELAY,
     SALESFORCE_SCHEDULE,
 )
-from relay.config.problems import KeyPath, did_you_mean
-from relay.config.tls_parts import check_unique
 from relay.config.validate import Report
-from relay.config.values import DEFAULT_PORTS, LONGEST
+from relay.config.values import LONGEST
 from relay.config.yaml_tree import SourceTree
 from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
 from relay.core.delivery import Delivery
 from relay.core.failure_kinds import FailureKind
 from relay.core.records import ReplyMode
-from relay.core.routing import (
-    ONE_TRY,
-    Destination,
-    RelayHost,
-    RetrySchedule,
-    RouteRule,
-    Routing,
-    ToHost,
-    ToScenario,
-)
-from relay.core.settings import TlsMode
-
-
-def read_routing(
-    shape: PolicyShape, tree: SourceTree, report: Report, *, known_scenarios: Set[str] | None
-) -> Routing:
-    """Return the file's routes; without `known_scenarios` the names of scenarios go unchecked."""
-    routes = shape.routes or []
-    check_unique(tree, report, [route.match for route in routes], lambda i: ("routes", i, "match"))
-    for index, route in enumerate(routes):
-        _check_scenario(route.to, ("routes", index, "to"), tree, report, known_scenarios)
-    rules = {
-        route.match: RouteRule(
-            pattern=route.match, to=route.to, place=tree.place(("routes", index, "match"))
-        )
-        for index, route in enumerate(routes)
-    }
-    relay = None
-    if shape.relay is not None:
-        to = _relay_host(shape.relay) if isinstance(shape.relay, RelayShape) else shape.relay
-        _check_scenario(to, ("relay",), tree, report, known_scenarios)
-        host_path: KeyPath = ("relay", "host")
-        relay = RelayHost(to=to, place=tree.place(host_path))
-    return Routing(routes=MappingProxyType(rules), relay=relay)
-
-
-def _relay_host(relay: RelayShape) -> ToHost:
-    mode = relay.tls_mode or TlsMode.STARTTLS
-    return ToHost(host=relay.host, port=relay.port or DEFAULT_PORTS[mode], mode=mode)
-
-
-def _check_scenario(
-    to: Destination, path: KeyPath, tree: SourceTree, report: Report, known: Set[str] | None
-) -> None:
-    if known is None or not isinstance(to, ToScenario) or to.scenario in known:
-        return
-    report.at_value(
-        tree,
-        path,
-        f"the lab has no scenario {to.scenario!r}",
-        hint=did_you_mean(to.scenario, known) or "'relay lab list' names them all",
-    )
+from relay.core.routing import ONE_TRY, RetrySchedule
 
 
 def read_delivery(shape: PolicyShape, tree: SourceTree, report: Report) -> Delivery:

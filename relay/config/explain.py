@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from relay.core.addresses import Domain, parse_address
 from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
+from relay.core.destinations import Destination, tls_modes
 from relay.core.failure_kinds import FailureKind
 from relay.core.places import Place
 from relay.core.records import ReplyMode
-from relay.core.routing import Destination, RouteOrigin, ToHost
+from relay.core.routing import RouteOrigin
 from relay.core.settings import (
     OnBadCertificate,
     OnNoTls,
@@ -61,7 +62,8 @@ def explain_address(policy: Policy, address: str) -> AddressPolicy:
     match = policy.tls.match(domain)
     route = policy.routing.match(domain)
     tls = match.policy
-    mode = route.to.mode if isinstance(route.to, ToHost) else TlsMode.STARTTLS
+    implicit = tls_modes(route.to) == {TlsMode.IMPLICIT}
+    mode = TlsMode.IMPLICIT if implicit else TlsMode.STARTTLS
     return AddressPolicy(
         address=address,
         domain=domain,

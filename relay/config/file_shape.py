@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_mo
 from relay.config.file_types import (
     Attempts,
     Book,
+    ClearTextChoice,
     CodeLine,
     CommonNameChoice,
     Duration,
@@ -21,29 +22,40 @@ from relay.config.file_types import (
     Flag,
     HostName,
     LineEndChoice,
+    ListedHostName,
     Mode,
     Name,
     OptionalDuration,
     Pattern,
     Port,
+    Preference,
     PreferredVerify,
     Reply,
     ScheduleName,
+    Server,
     Setting,
     TimeScale,
+    ToListed,
     ToWhere,
     Version,
 )
+from relay.config.problems import KeyPath
 from relay.core.codebook_data import SALESFORCE
+from relay.core.destinations import RoutedTo, ToCapture, ToHost, ToScenario
 from relay.core.failure_kinds import FailureKind
 
 TEXT_FORM: Final = "<text>"
 MAPPING_FORM: Final = "<mapping>"
-"""The two forms of a value; as steps of an error's path they can't be mistaken for keys."""
+LIST_FORM: Final = "<list>"
+"""The forms of a value; as steps of an error's path they can't be mistaken for keys."""
 
 
 def _form(value: object) -> str:
     return MAPPING_FORM if isinstance(value, dict) else TEXT_FORM
+
+
+def _form_or_list(value: object) -> str:
+    return LIST_FORM if isinstance(value, list) else _form(value)
 
 
 class Shape(BaseModel):
@@ -85,18 +97,8 @@ class RuleShape(TlsChoices):
     any depth, `*` every domain. The most specific rule wins."""
 
 
-class RouteShape(Shape):
-    """Where mail for some domains goes."""
-
-    match: Pattern = Field(title="Domains")
-    """A recipient domain: `example.com`, `*.example.com` (sub-domains of any depth) or `*`."""
-    to: ToWhere = Field(title="Destination")
-    """`lab/NAME` (a receiver of the lab), `capture` (keeps everything), or a host: `host`,
-    `host:port`, `[IPv6]:port`, `smtp://host:port`, `smtps://host:port` (implicit TLS)."""
-
-
 class RelayShape(Shape):
-    """The host that carries everything."""
+    """A host with port and way to start TLS."""
 
     host: HostName
     """The host's name or address. A Verify setting compares it with the certificate."""
@@ -104,6 +106,56 @@ class RelayShape(Shape):
     """The host's port. Default: 25, or 465 with implicit TLS."""
     tls_mode: Mode = None
     """`starttls`: TLS after the STARTTLS command. `implicit`: TLS at once. Default: starttls."""
+
+
+class HostShape(Shape):
+    """One of several hosts."""
+
+    host: ListedHostName
+    """The host's name or address, or a receiver of the lab. A Verify setting compares the name with
+    the certificate."""
+    port: Port = None
+    """The host's port. Default: 25, or 465 with implicit TLS."""
+    tls_mode: Mode = None
+    """`starttls`: TLS after the STARTTLS command. `implicit`: TLS at once. Default: starttls."""
+    preference: Preference = None
+    """As in MX records: the host with the lowest comes first, chance decides among equal ones.
+    Default: 10, 20, 30 ... in the order of the list."""
+
+
+Listed: TypeAlias = Annotated[
+    Annotated[ToListed, Tag(TEXT_FORM)] | Annotated[HostShape, Tag(MAPPING_FORM)],
+    Discriminator(_form),
+]
+Where: TypeAlias = Annotated[
+    Annotated[ToWhere, Tag(TEXT_FORM)]
+    | Annotated[RelayShape, Tag(MAPPING_FORM)]
+    | Annotated[list[Listed], Tag(LIST_FORM)],
+    Discriminator(_form_or_list),
+]
+WrittenWhere: TypeAlias = RoutedTo | RelayShape | list[ToHost | ToScenario | ToCapture | HostShape]
+"""A destination as the file has it."""
+
+
+class RouteShape(Shape):
+    """Where mail for some domains goes."""
+
+    match: Pattern = Field(title="Domains")
+    """A recipient domain: `example.com`, `*.example.com` (sub-domains of any depth) or `*`."""
+    to: Where = Field(title="Destination")
+    """`lab/NAME` (a receiver of the lab), `capture` (keeps everything), a host (`host`,
+    `host:port`, `[IPv6]:port`, `smtp://host:port`, `smtps://host:port` for implicit TLS, or a
+    mapping), a list of hosts, `mx:DOMAIN` (the hosts that this domain's MX records name), or `mx`
+    (those of the recipient's own domain)."""
+
+
+class DnsShape(Shape):
+    """How MX records, and the addresses of the hosts that they name, are looked up."""
+
+    server: Server = None
+    """The name server's address, and its port where it is not 53. Default: the system's."""
+    timeout: OptionalDuration = Field(default=None, examples=["5s"])
+    """How long finding the hosts of one domain may take. Default: 5s."""
 
 
 class RetryShape(Shape):
@@ -161,10 +213,6 @@ Retry: TypeAlias = Annotated[
     Annotated[ScheduleName, Tag(TEXT_FORM)] | Annotated[RetryShape, Tag(MAPPING_FORM)],
     Discriminator(_form),
 ]
-Relay: TypeAlias = Annotated[
-    Annotated[ToWhere, Tag(TEXT_FORM)] | Annotated[RelayShape, Tag(MAPPING_FORM)],
-    Discriminator(_form),
-]
 Codes: TypeAlias = Annotated[
     Annotated[Book, Tag(TEXT_FORM)] | Annotated[CodesShape, Tag(MAPPING_FORM)],
     Discriminator(_form),
@@ -186,8 +234,16 @@ class PolicyShape(TlsChoices):
     routes: list[RouteShape] | None = None
     """Where mail goes. Without a route, NAME.lab.test goes to the lab's receiver of that name,
     and everything else to the capture receiver."""
-    relay: Relay | None = Field(default=None, title="Relay for everything")
-    """One host that carries everything, as with Salesforce's Email Relay; routes are not used."""
+    relay: Where | None = Field(default=None, title="Relay for everything")
+    """What carries everything, as Salesforce's Email Relay does, written like the `to` of a route;
+    routes are not used."""
+    dns: DnsShape | None = Field(default=None, title="Name service")
+    """How MX records are looked up, where a destination asks for them. Hosts that the policy itself
+    names are looked up by the system."""
+    clear_text: ClearTextChoice = Field(default=None, title="Clear text among several hosts")
+    """When a setting that allows clear text falls back to it, with several hosts to try:
+    `after-all-hosts`, when all were asked for TLS in vain, or on the `same-host` at once.
+    Default: after-all-hosts."""
     reply: Reply = Field(default=None, title="When to reply")
     """`inline`: the client gets the outcome of one try itself. `queued`: it gets 250 at once, and
     failures become bounces. Default: inline."""
@@ -214,11 +270,27 @@ SHAPES: Final[dict[str, type[Shape]]] = {
     "rules": RuleShape,
     "routes": RouteShape,
     "relay": RelayShape,
+    "dns": DnsShape,
     "retry": RetryShape,
     "codes": CodesShape,
     "salesforce": SalesforceShape,
 }
 """The model of each key of the file that has keys of its own."""
+
+
+def shape_at(path: KeyPath) -> type[Shape]:
+    """Return the model that the key at `path` belongs to."""
+    match path:
+        case (_,):
+            return PolicyShape
+        case ("routes", int(), "to", int(), _) | ("relay", int(), _):
+            return HostShape
+        case ("routes", int(), "to", _):
+            return RelayShape
+        case (first, *_):
+            return SHAPES[str(first)]
+        case _:
+            raise ValueError("the file itself is no key")
 
 
 def keys_of(shape: type[Shape]) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from relay.core.addresses import Domain, DomainPattern
 from relay.core.codebook import CodeBook, CodeEntry
 from relay.core.codebook_data import CODE_BOOKS
 from relay.core.delivery import BareLineEnds
+from relay.core.destinations import RoutedTo, ToCapture, ToHost, ToScenario
 from relay.core.records import ReplyMode
-from relay.core.routing import ONE_TRY, Destination, RetrySchedule
+from relay.core.routing import ONE_TRY, ClearText, NameServer, RetrySchedule
 from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName
 
@@ -86,13 +87,20 @@ Duration: TypeAlias = Annotated[
     ),
 ]
 OptionalDuration: TypeAlias = Duration | None
+_RECEIVER = r"capture|lab/[a-z0-9-]+"
+_HOST_AND_PORT = r"((smtp|smtps)://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?"
 ToWhere: TypeAlias = Annotated[
-    Destination,
+    RoutedTo,
     PlainValidator(values.read_destination),
     _text(
-        r"^(capture|lab/[a-z0-9-]+|((smtp|smtps)://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?)$",
-        examples=["lab/expired", "capture", "mx.example.com:25", "smtps://127.0.0.1:465"],
+        rf"^({_RECEIVER}|{_HOST_AND_PORT}|mx:[^\s/@:]+(:[0-9]{{1,5}})?)$",
+        examples=["lab/expired", "capture", "mx.example.com:25", "smtps://127.0.0.1:465", "mx"],
     ),
+]
+ToListed: TypeAlias = Annotated[
+    ToHost | ToScenario | ToCapture,
+    PlainValidator(values.read_listed),
+    _text(rf"^({_RECEIVER}|{_HOST_AND_PORT})$", examples=["mx1.example.com:25", "lab/good"]),
 ]
 Flag: TypeAlias = Annotated[
     bool | None, PlainValidator(values.read_flag), WithJsonSchema({"type": "boolean"})
@@ -124,6 +132,29 @@ Port: TypeAlias = Annotated[
 ]
 HostName: TypeAlias = Annotated[
     str, PlainValidator(values.read_host_name), _text(r"^[^\s/@]+$", examples=["smtp.example.com"])
+]
+ListedHostName: TypeAlias = Annotated[
+    str | ToScenario | ToCapture,
+    PlainValidator(values.read_listed_host),
+    _text(rf"^({_RECEIVER}|[^\s/@]+)$", examples=["mx1.example.com", "lab/good"]),
+]
+Preference: TypeAlias = Annotated[
+    int | None,
+    PlainValidator(values.read_preference),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 65535}),
+]
+Server: TypeAlias = Annotated[
+    NameServer | None,
+    PlainValidator(values.read_name_server),
+    _text(r"^([0-9.]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$", examples=["127.0.0.1:5353", "[::1]:53"]),
+]
+ClearTextChoice: TypeAlias = Annotated[
+    ClearText | None,
+    _choice(
+        {c.value: c for c in (ClearText.AFTER_ALL_HOSTS, ClearText.SAME_HOST)},
+        "a time for clear text",
+    ),
+    _one_of("after-all-hosts", "same-host"),
 ]
 Mode: TypeAlias = Annotated[
     TlsMode | None,

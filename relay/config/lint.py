@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from relay.config.policy_file import LoadedPolicy
 from relay.config.problems import KeyPath, Problem, Severity, path_text, sorted_problems
 from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern, covering_patterns
+from relay.core.destinations import RoutedTo, ToHost, ToHosts, ToMailDomain, ToRecipientDomain
 from relay.core.places import Place
 from relay.core.records import ReplyMode
-from relay.core.routing import Destination, ToHost
 from relay.core.settings import OnNoTls, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import PolicyTable, RuleOrigin, TlsPolicy, TlsRule, TrustAnchors
 
@@ -26,6 +26,7 @@ def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
             *_restrictions_without_effect(loaded),
             *_routes_without_effect(loaded),
             *_destinations(loaded),
+            *_dns_without_effect(loaded),
             *_old_versions(loaded),
             *_retry_under_inline(loaded),
         ]
@@ -156,7 +157,7 @@ def _routes_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
     for index, route in enumerate(loaded.shape.routes or []):
         covering = (routing.routes.get(pattern) for pattern in covering_patterns(route.match))
         wider = next((other for other in covering if other is not None), None)
-        if wider is not None and wider.to == route.to:
+        if wider is not None and wider.to == routing.routes[route.match].to:
             yield _at(
                 loaded,
                 ("routes", index, "match"),
@@ -170,12 +171,27 @@ def _destinations(loaded: LoadedPolicy) -> Iterator[Problem]:
     routing = loaded.policy.routing
     if routing.relay is not None:
         everything = tuple(rule.policy for rule in loaded.policy.tls.rules.values())
-        yield from _destination(routing.relay.place, ("relay",), routing.relay.to, everything)
+        yield from _destination(loaded, ("relay",), routing.relay.to, everything)
         return
     for index, route in enumerate(loaded.shape.routes or []):
         path: KeyPath = ("routes", index, "to")
         policies = _policies_within(loaded.policy.tls, route.match)
-        yield from _destination(loaded.tree.place(path), path, route.to, policies)
+        yield from _destination(loaded, path, routing.routes[route.match].to, policies)
+
+
+def _dns_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
+    routing = loaded.policy.routing
+    named = [routing.relay.to] if routing.relay else [rule.to for rule in routing.routes.values()]
+    if loaded.shape.dns is None or any(
+        isinstance(to, ToMailDomain | ToRecipientDomain) for to in named
+    ):
+        return
+    yield _warning(
+        loaded.tree.key_place(("dns",)),
+        ("dns",),
+        "no name server is asked: no destination goes by MX records",
+        "give a route 'to: mx', or remove the key",
+    )
 
 
 def _policies_within(table: PolicyTable, pattern: DomainPattern) -> tuple[TlsPolicy, ...]:
@@ -190,10 +206,21 @@ def _policies_within(table: PolicyTable, pattern: DomainPattern) -> tuple[TlsPol
 
 
 def _destination(
-    place: Place, path: KeyPath, to: Destination, policies: tuple[TlsPolicy, ...]
+    loaded: LoadedPolicy, path: KeyPath, to: RoutedTo, policies: tuple[TlsPolicy, ...]
 ) -> Iterator[Problem]:
-    if not isinstance(to, ToHost):
-        return
+    match to:
+        case ToHost():
+            yield from _host(loaded.tree.place(path), path, to, policies)
+        case ToHosts(hosts=hosts):
+            for index, host in enumerate(hosts):
+                yield from _destination(loaded, (*path, index), host.to, policies)
+        case _:
+            pass
+
+
+def _host(
+    place: Place, path: KeyPath, to: ToHost, policies: tuple[TlsPolicy, ...]
+) -> Iterator[Problem]:
     wants_name = (p for p in policies if p.verifies and not p.names.extra)
     verifying = next((p for p in wants_name if not p.names.recipient_domain), None)
     if verifying is not None and _is_address(to.host):

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from relay.config.delivery_parts import read_codes, read_delivery, read_routing
+from relay.config.delivery_parts import read_codes, read_delivery
 from relay.config.file_shape import PolicyShape
 from relay.config.problems import PolicyFileError, did_you_mean
 from relay.config.resources import shipped
+from relay.config.routing_parts import read_routing
 from relay.config.tls_parts import TlsParts, read_tls
 from relay.config.validate import Report, validate
 from relay.config.yaml_source import decode_yaml, read_yaml

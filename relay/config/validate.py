@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from relay.config.file_shape import SHAPES, PolicyShape, keys_of
+from relay.config.file_shape import PolicyShape, keys_of, shape_at
 from relay.config.problems import KeyPath, Problem, did_you_mean, nearest, path_text
 from relay.config.values import describe
 from relay.config.yaml_tree import SourceTree
@@ -74,7 +74,7 @@ def _path(location: tuple[int | str, ...]) -> KeyPath:
 
 
 def _keys_beside(path: KeyPath) -> tuple[str, ...]:
-    return keys_of(SHAPES[str(path[0])] if len(path) > 1 else PolicyShape)
+    return keys_of(shape_at(path))
 
 
 def _meant(path: KeyPath) -> KeyPath:

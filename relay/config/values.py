@@ -15,7 +15,16 @@ from typing import Final, TypeVar
 from relay.config.problems import did_you_mean
 from relay.core.addresses import Domain, DomainPattern, parse_domain
 from relay.core.codebook import CodeEntry
-from relay.core.routing import Destination, ToCapture, ToHost, ToScenario
+from relay.core.destinations import (
+    SMTP_PORT,
+    RoutedTo,
+    ToCapture,
+    ToHost,
+    ToMailDomain,
+    ToRecipientDomain,
+    ToScenario,
+)
+from relay.core.routing import NameServer
 from relay.core.settings import TlsMode, TlsSetting, TlsVersion
 
 T = TypeVar("T")
@@ -41,6 +50,8 @@ _HOST_FORMS: Final = (
     "allowed: lab/SCENARIO, capture, host, host:port, [IPv6]:port, smtp://host:port, "
     "smtps://host:port"
 )
+_WHERE_FORMS: Final = f"{_HOST_FORMS}, mx, mx:domain, mx:domain:port"
+_MX: Final = re.compile(r"mx(?::(?P<domain>[^:]*?))??(?::(?P<port>\d+))?", re.IGNORECASE)
 
 
 class FileValueError(ValueError):
@@ -200,27 +211,63 @@ def read_host(text: str) -> str:
 
 
 def read_host_name(value: object) -> str:
-    """Read the `host` of a relay that is written as a mapping: no port, no scheme."""
+    """Read the `host` of a destination that is written as a mapping: no port, no scheme."""
     text = read_text(value, "a host name or address").strip()
     if text.startswith("lab/") or text == "capture":
-        raise FileValueError(f"{text!r} is not a host", hint=f"write 'relay: {text}' instead")
+        raise FileValueError(f"{text!r} is not a host", hint=f"write {text} instead of the mapping")
     return read_host(text.removeprefix("[").removesuffix("]"))
 
 
-def read_destination(value: object) -> Destination:
-    """Read where mail goes: a lab scenario, the capture receiver, or a host with port and scheme.
+def read_listed_host(value: object) -> str | ToScenario | ToCapture:
+    """Read the `host` of one of several: a name or address, or a receiver of the lab."""
+    if isinstance(value, str) and (value.startswith("lab/") or value == "capture"):
+        return _read_receiver(value)
+    return read_host_name(value)
+
+
+def read_listed(value: object) -> ToHost | ToScenario | ToCapture:
+    """Read one of several destinations that is written as a text: not a mail domain."""
+    text = read_text(value, f"a host; {_HOST_FORMS}").strip()
+    if _MX.fullmatch(text):
+        raise FileValueError(
+            f"{text!r} can't be one of several", hint="its MX records name several hosts already"
+        )
+    return _read_one(text, _HOST_FORMS)
+
+
+def read_destination(value: object) -> RoutedTo:
+    """Read where mail goes: a lab scenario, capture, a host with port and scheme, or MX records.
 
     Default ports are those of `DEFAULT_PORTS`. The grammar is RFC 3986's authority without a
     user.
     """
-    text = read_text(value, f"a destination; {_HOST_FORMS}").strip()
+    text = read_text(value, f"a destination; {_WHERE_FORMS}").strip()
+    if found := _MX.fullmatch(text):
+        port = SMTP_PORT if found["port"] is None else _port_text(found["port"])
+        if found["domain"] is None:
+            return ToRecipientDomain(port=port)
+        return ToMailDomain(domain=_read_mail_domain(found["domain"]), port=port)
+    return _read_one(text, _WHERE_FORMS)
+
+
+def _read_mail_domain(text: str) -> Domain:
+    if text.rpartition(".")[2].isdigit():
+        raise FileValueError(f"{text!r} is an address; MX records belong to a domain")
+    return parse_domain(text)
+
+
+def _read_receiver(text: str) -> ToScenario | ToCapture:
     if text.lower() == "capture":
         return ToCapture()
-    if text.startswith("lab/"):
-        name = text.removeprefix("lab/")
-        if not _SCENARIO.fullmatch(name):
-            raise FileValueError(f"{text!r} does not name a scenario, as lab/expired does")
-        return ToScenario(scenario=name)
+    name = text.removeprefix("lab/")
+    if not _SCENARIO.fullmatch(name):
+        raise FileValueError(f"{text!r} does not name a scenario, as lab/expired does")
+    return ToScenario(scenario=name)
+
+
+def _read_one(text: str, forms: str) -> ToHost | ToScenario | ToCapture:
+    if text.lower() == "capture" or text.startswith("lab/"):
+        return _read_receiver(text)
     scheme, separator, authority = text.partition("://")
     if not separator:
         scheme, authority = "smtp", text
@@ -231,7 +278,7 @@ def read_destination(value: object) -> Destination:
             hint=did_you_mean(scheme, _SCHEMES),
         )
     if any(c in authority for c in "/@?#") or any(c.isspace() for c in authority):
-        raise FileValueError(f"{text!r} is not a destination; {_HOST_FORMS}")
+        raise FileValueError(f"{text!r} is not a destination; {forms}")
     host, port = _split_port(authority)
     return ToHost(host=host, port=DEFAULT_PORTS[mode] if port is None else port, mode=mode)
 
@@ -256,6 +303,26 @@ def _split_port(authority: str) -> tuple[str, int | None]:
 
 def _port_text(text: str) -> int:
     return read_port(int(text) if text.isascii() and text.isdigit() and len(text) < 6 else text)
+
+
+def read_name_server(value: object) -> NameServer:
+    """Read a name server: a numeric address, with a port where it is not 53."""
+    text = read_text(value, "a name server's address, such as 127.0.0.1:5353").strip()
+    host, port = _split_port(text)
+    try:
+        address = str(ipaddress.ip_address(host))
+    except ValueError:
+        raise FileValueError(
+            f"{host!r} is not an address; a name server's own name can't be looked up"
+        ) from None
+    return NameServer(address=address) if port is None else NameServer(address=address, port=port)
+
+
+def read_preference(value: object) -> int:
+    """Read a preference as MX records have it (RFC 1035 section 3.3.9)."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535:
+        return value
+    raise FileValueError(f"{describe(value)} is not a preference; allowed: 0 to 65535")
 
 
 def read_code_line(value: object) -> CodeEntry:

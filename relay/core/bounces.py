@@ -14,6 +14,7 @@ from relay.core.faults import ResultType, TlsFault
 from relay.core.outcomes import (
     ConnectionFailure,
     DnsFailure,
+    DnsProblem,
     Failure,
     LocalProblem,
     LocalRefusal,
@@ -53,9 +54,9 @@ def explain_failure(failure: Failure) -> Explanation:
                 if reply.permanent
                 else "The host asks to try again later.",
             )
-        case DnsFailure(name=name):
+        case DnsFailure(name=name, problem=unfound):
             assert kind is not None
-            return Explanation(f"No host was found for {name!r}.", REMEDIES[kind])
+            return Explanation(_unfound(unfound, name), REMEDIES[kind])
         case ConnectionFailure(stage=stage, problem=problem, detail=detail):
             assert kind is not None
             return Explanation(
@@ -69,6 +70,20 @@ def explain_failure(failure: Failure) -> Explanation:
             assert_never(failure)
 
 
+def _unfound(problem: DnsProblem, name: str) -> str:
+    match problem:
+        case DnsProblem.NO_HOST:
+            return f"No host was found for {name!r}."
+        case DnsProblem.LOOKUP_FAILED:
+            return f"No host was found for {name!r}: the look-up failed."
+        case DnsProblem.NULL_MX:
+            return f"The domain {name!r} takes no mail: its only MX record is null (RFC 7505)."
+        case DnsProblem.LOOPS_BACK:
+            return f"Mail for {name!r} would come back: the best host left is this relay itself."
+        case _:
+            assert_never(problem)
+
+
 def faults_of(failure: Failure) -> tuple[TlsFault, ...]:
     """Return the TLS faults behind a failure, none for other failures."""
     return failure.faults if isinstance(failure, TlsRefusal) else ()
@@ -78,6 +93,11 @@ def result_type_of(failure: Failure) -> ResultType | None:
     """Return the RFC 8460 result type of a failure; None where TLS is not the cause."""
     faults = faults_of(failure)
     return card(faults[0]).result_type if faults else None
+
+
+def _ended_in(attempt: Attempt, recipient: str, failure: Failure) -> bool:
+    tried = attempt.tried(recipient)
+    return tried is not None and getattr(tried.outcome, "failure", None) == failure
 
 
 def make_bounce(
@@ -99,7 +119,8 @@ def make_bounce(
     `attempts` are the recipient's own, oldest first, and at least one. `failure` is the cause; with
     `expired` the reported code is that of an expired queue and the cause keeps its own.
     """
-    last = attempts[-1]
+    # With several hosts the cause need not be the last one's: a host that may recover outweighs it.
+    last = next((a for a in reversed(attempts) if _ended_in(a, recipient, failure)), attempts[-1])
     cause = book.entry(failure)
     reported = book.entry(EXPIRED) if expired else cause
     words = explain_failure(failure)

@@ -81,6 +81,7 @@ ENHANCED_CODES: Final[Mapping[str, str]] = MappingProxyType(
         "4.5": "the mail system is congested",
         "4.6": "a routing loop",
         "4.7": "the delivery time ran out",
+        "4.14": "a routing loop (Exchange Online)",
         "5.0": "something about the mail protocol",
         "5.1": "a command is wrong or out of order",
         "5.2": "a syntax error",

@@ -32,6 +32,8 @@ class FailureKind(Enum):
     CERTIFICATE_NAME_MISMATCH = "certificate-name-mismatch"
     DNS_NO_HOST = "dns-no-host"
     DNS_LOOKUP_FAILED = "dns-lookup-failed"
+    DNS_NULL_MX = "dns-null-mx"
+    DNS_LOOPS_BACK = "dns-loops-back"
     CONNECTION_REFUSED = "connection-refused"
     CONNECTION_TIMEOUT = "connection-timeout"
     CONNECTION_LOST = "connection-lost"
@@ -46,6 +48,12 @@ class FailureKind(Enum):
     INTERNAL = "internal"
 
 
+_DNS = {
+    DnsProblem.NO_HOST: FailureKind.DNS_NO_HOST,
+    DnsProblem.LOOKUP_FAILED: FailureKind.DNS_LOOKUP_FAILED,
+    DnsProblem.NULL_MX: FailureKind.DNS_NULL_MX,
+    DnsProblem.LOOPS_BACK: FailureKind.DNS_LOOPS_BACK,
+}
 _LOCAL = {
     LocalProblem.HOST_NOT_ALLOWED: FailureKind.HOST_NOT_ALLOWED,
     LocalProblem.EXPIRED: FailureKind.QUEUE_EXPIRED,
@@ -80,10 +88,8 @@ def failure_kind(failure: Failure) -> FailureKind | None:
     match failure:
         case TlsRefusal(faults=faults):
             return fault_failure_kind(faults[0]) if faults else FailureKind.TLS_HANDSHAKE_FAILED
-        case DnsFailure(problem=DnsProblem.NO_HOST):
-            return FailureKind.DNS_NO_HOST
-        case DnsFailure(problem=DnsProblem.LOOKUP_FAILED):
-            return FailureKind.DNS_LOOKUP_FAILED
+        case DnsFailure(problem=unfound):
+            return _DNS[unfound]
         case ConnectionFailure(stage=Stage.BANNER):
             return FailureKind.NO_BANNER
         case ConnectionFailure(problem=ConnectionProblem.TIMEOUT):
@@ -96,7 +102,5 @@ def failure_kind(failure: Failure) -> FailureKind | None:
             return None
         case LocalRefusal(problem=problem):
             return _LOCAL[problem]
-        case DnsFailure():
-            raise AssertionError(failure)
         case _:
             assert_never(failure)

@@ -12,6 +12,8 @@ REMEDIES: Final[Mapping[FailureKind, str]] = MappingProxyType(
     {
         FailureKind.DNS_NO_HOST: "Check the domain's spelling and its MX and address records.",
         FailureKind.DNS_LOOKUP_FAILED: "Check the name server; the next try may succeed.",
+        FailureKind.DNS_NULL_MX: "The domain's owner says that it takes no mail; check the address.",
+        FailureKind.DNS_LOOPS_BACK: "Point the domain's MX records, or the policy's route, at the host that really takes its mail.",
         FailureKind.CONNECTION_REFUSED: "Check the host's address and port, and that it is running.",
         FailureKind.CONNECTION_TIMEOUT: "Check for a firewall on the way; many networks block port 25.",
         FailureKind.CONNECTION_LOST: "Look into the host's log for this session.",

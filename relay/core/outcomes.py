@@ -65,6 +65,10 @@ class DnsProblem(Enum):
 
     NO_HOST = "no-host"
     LOOKUP_FAILED = "lookup-failed"
+    NULL_MX = "null-mx"
+    """The domain says that it takes no mail (RFC 7505)."""
+    LOOPS_BACK = "loops-back"
+    """The best host left is this relay itself (RFC 5321 section 5.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,20 +168,23 @@ class Failed:
 
 Outcome = Delivered | Deferred | Failed
 
+_FINAL_DNS_PROBLEMS = frozenset({DnsProblem.NULL_MX, DnsProblem.LOOPS_BACK})
 _FINAL_LOCAL_PROBLEMS = frozenset(LocalProblem) - {LocalProblem.OUT_OF_TIME, LocalProblem.INTERNAL}
 
 
 def outcome_of(failure: Failure) -> Deferred | Failed:
-    """Say whether a failure is final: the peer's 5xx and our own refusals are.
+    """Say whether a failure is final: the peer's 5xx and our own refusals are, and a null MX.
 
     TLS refusals are deferred, as real MTAs do and as Salesforce's log shows (T rows, then P).
     """
     match failure:
         case PeerRefusal(reply=reply):
             final = reply.permanent
-        case LocalRefusal(problem=problem):
-            final = problem in _FINAL_LOCAL_PROBLEMS
-        case TlsRefusal() | DnsFailure() | ConnectionFailure():
+        case LocalRefusal(problem=own):
+            final = own in _FINAL_LOCAL_PROBLEMS
+        case DnsFailure(problem=problem):
+            final = problem in _FINAL_DNS_PROBLEMS
+        case TlsRefusal() | ConnectionFailure():
             final = False
         case _:
             assert_never(failure)

@@ -3,63 +3,35 @@
 `Routing.match` chooses a destination by the policy alone. `route` turns it into a `Plan`: which
 addresses, in which order, and the name that each one's certificate must bear. Pure: the engine asks
 a resolver for the answers and hands them in.
+
+A host that is this relay itself would bring the message back. It is left out with all that are not
+preferred to it, for they would pass the message on to it (RFC 5321 section 5.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, unique
 from types import MappingProxyType
-from typing import Final, Literal, assert_never
+from typing import Final, assert_never
 
 from relay.core.addresses import Domain, DomainPattern, candidate_patterns
+from relay.core.destinations import (
+    Destination,
+    RoutedTo,
+    ToCapture,
+    ToMailDomain,
+    ToRecipientDomain,
+    ToScenario,
+)
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure
 from relay.core.places import Place
 from relay.core.settings import TlsMode
 
 LAB_DOMAIN: Final = Domain("lab.test")
 """The lab's zone; the top-level domain is reserved for tests (RFC 6761 section 6.2)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToScenario:
-    """A receiver of the lab, by its scenario's name."""
-
-    kind: Literal["lab"] = "lab"
-    scenario: str
-
-    def __str__(self) -> str:
-        return f"lab/{self.scenario}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToHost:
-    """A host by name or address."""
-
-    kind: Literal["host"] = "host"
-    host: str
-    port: int = 25
-    mode: TlsMode = TlsMode.STARTTLS
-
-    def __str__(self) -> str:
-        scheme = "smtps://" if self.mode is TlsMode.IMPLICIT else "smtp://"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToCapture:
-    """The built-in receiver that keeps everything, with honest TLS."""
-
-    kind: Literal["capture"] = "capture"
-
-    def __str__(self) -> str:
-        return "capture"
-
-
-Destination = ToScenario | ToHost | ToCapture
 
 
 @unique
@@ -77,7 +49,7 @@ class RouteRule:
     """One entry of `routes`."""
 
     pattern: DomainPattern
-    to: Destination
+    to: RoutedTo
     place: Place
 
 
@@ -108,10 +80,51 @@ class RouteMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayHost:
-    """The `relay:` of a policy: one host that carries everything."""
+    """The `relay:` of a policy: one destination that carries everything."""
 
-    to: Destination
+    to: RoutedTo
     place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameServer:
+    """A name server by its numeric address."""
+
+    address: str
+    port: int = 53
+
+    def __str__(self) -> str:
+        return (
+            f"[{self.address}]:{self.port}"
+            if ":" in self.address
+            else f"{self.address}:{self.port}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    """Whom to ask for MX records and the addresses behind them; without `server`, the system's.
+
+    `timeout` bounds finding all hosts of one domain.
+    """
+
+    server: NameServer | None = None
+    timeout: timedelta = timedelta(seconds=5)
+
+
+@unique
+class ClearText(Enum):
+    """When clear text, where the TLS policy allows it at all, comes before another host.
+
+    The value is its spelling in a policy; NEVER is no choice there: it is what a TLS policy that
+    allows no clear text amounts to.
+    """
+
+    AFTER_ALL_HOSTS = "after-all-hosts"
+    """Only when every host was asked for TLS in vain."""
+    SAME_HOST = "same-host"
+    """At once, to the host that failed: its preference counts for more than TLS does."""
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,21 +133,34 @@ class Routing:
 
     routes: Mapping[DomainPattern, RouteRule] = field(default_factory=lambda: MappingProxyType({}))
     relay: RelayHost | None = None
+    dns: Dns = field(default_factory=Dns)
+    clear_text: ClearText = ClearText.AFTER_ALL_HOSTS
 
     def match(self, domain: Domain) -> RouteMatch:
         """Return where mail for `domain` goes; there is always somewhere."""
         if self.relay is not None:
-            return RouteMatch(to=self.relay.to, origin=RouteOrigin.RELAY, place=self.relay.place)
+            return RouteMatch(
+                to=_destination(self.relay.to, domain),
+                origin=RouteOrigin.RELAY,
+                place=self.relay.place,
+            )
         for pattern in candidate_patterns(domain):
             rule = self.routes.get(pattern)
             if rule is not None:
                 return RouteMatch(
-                    to=rule.to, origin=RouteOrigin.ROUTE, pattern=rule.pattern, place=rule.place
+                    to=_destination(rule.to, domain),
+                    origin=RouteOrigin.ROUTE,
+                    pattern=rule.pattern,
+                    place=rule.place,
                 )
         name, _, zone = domain.partition(".")
         if zone == LAB_DOMAIN:
             return RouteMatch(to=ToScenario(scenario=name), origin=RouteOrigin.LAB_ZONE)
         return RouteMatch(to=ToCapture(), origin=RouteOrigin.CAPTURE)
+
+
+def _destination(to: RoutedTo, domain: Domain) -> Destination:
+    return to.of(domain) if isinstance(to, ToRecipientDomain) else to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,21 +213,41 @@ class Plan:
     hops: tuple[Hop, ...]
     problem: Failure
     schedule: RetrySchedule = ONE_TRY
+    clear_text: ClearText = ClearText.AFTER_ALL_HOSTS
+
+    @property
+    def clear_text_waits(self) -> bool:
+        """Whether a host without TLS gets nothing until the others were asked for it."""
+        return self.clear_text is ClearText.AFTER_ALL_HOSTS and len(self.hops) > 1
 
 
 def route(
-    answers: Sequence[HostAddress] | Failure, schedule: RetrySchedule, *, looked_up: str
+    to: Destination,
+    answers: Sequence[HostAddress] | Failure,
+    schedule: RetrySchedule,
+    *,
+    ours: Set[HostAddress] = frozenset(),
+    clear_text: ClearText = ClearText.AFTER_ALL_HOSTS,
 ) -> Plan:
     """Order a resolver's answers by preference (RFC 5321 section 5.1), equal ones as given.
 
-    A resolver that has none hands in the reason instead; `looked_up` is the name it was asked for.
+    A resolver that has none for `to` hands in the reason instead. `ours` are those answers that are
+    listeners of this relay.
     """
-    none_found = DnsFailure(problem=DnsProblem.NO_HOST, name=looked_up)
-    if not isinstance(answers, Sequence):
-        return Plan(hops=(), problem=answers, schedule=schedule)
-    ordered = sorted(answers, key=lambda answer: answer.preference)
+    name = to.domain if isinstance(to, ToMailDomain) else str(to)
+    hosts: Sequence[HostAddress] = ()
+    match answers:
+        case Sequence():
+            nearest = min((a.preference for a in answers if a in ours), default=None)
+            hosts = [a for a in answers if nearest is None or a.preference < nearest]
+            none_left = DnsProblem.NO_HOST if nearest is None else DnsProblem.LOOPS_BACK
+            problem: Failure = DnsFailure(problem=none_left, name=name)
+        case _:
+            problem = answers
+    ordered = sorted(hosts, key=lambda host: host.preference)
     return Plan(
-        hops=tuple(Hop(host=a.name, address=a.address, port=a.port, mode=a.mode) for a in ordered),
-        problem=none_found,
+        hops=tuple(Hop(host=h.name, address=h.address, port=h.port, mode=h.mode) for h in ordered),
+        problem=problem,
         schedule=schedule,
+        clear_text=clear_text,
     )

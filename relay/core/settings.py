@@ -58,6 +58,8 @@ class OnNoTls(Enum):
     """What follows when no TLS session comes about."""
 
     CLEAR = "clear"
+    CLEAR_LATER = "clear-later"
+    """Clear text, but in a later session; never what a setting itself means."""
     TERMINATE = "terminate"
 
 

@@ -4,11 +4,16 @@ Theory of operation. A *round* visits the hosts of a plan in order until one giv
 concerns the recipient; rounds are parted by the schedule's delays. All state is the history: tries
 already made. Hence a restart resumes by reading the history back, and nothing else.
 
+A terminated session rules out its host, not the message. A host without TLS gets clear text, where
+the policy allows it, only after the others were asked for TLS: with several hosts to come, its
+session is judged under `InClear.NOT_YET`, so that the verdict can only be to retry in clear.
+
     no try yet ............................ Try the first host; NoHost where there is none
     delivered ............................. Done
     final refusal of the recipient ........ GiveUp
-    verdict was "retry in clear" .......... Try the same host without TLS, once
     the host is ruled out, more hosts ..... Try the next host
+    verdicts were "retry in clear" ........ Try those hosts without TLS, once each: after all hosts,
+                                            or (`ClearText.SAME_HOST`) each before the next host
     all are ruled out, one only for now ... as if that one had been the last
     round used up, schedule goes on ....... Wait
     round used up, schedule or time over .. GiveUp, with the cause
@@ -19,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, unique
 from typing import Literal, assert_never
 
 from relay.core.outcomes import (
@@ -30,7 +36,7 @@ from relay.core.outcomes import (
     Scope,
     scope_of,
 )
-from relay.core.routing import Hop, Plan
+from relay.core.routing import ClearText, Hop, Plan
 from relay.core.verdicts import RetryInClear, Verdict
 
 
@@ -49,13 +55,25 @@ class Tried:
     ended_at: datetime
 
 
+@unique
+class InClear(Enum):
+    """What may be sent in clear text in a session to be opened."""
+
+    AS_JUDGED = "as-judged"
+    """What the verdict on the session allows."""
+    NOT_YET = "not-yet"
+    """Nothing; the verdict may allow a later session."""
+    NOW = "now"
+    """All of it, without trying TLS; an earlier verdict allowed that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """Open a session to this host, `clear` meaning without TLS after a verdict that allowed it."""
+    """Open a session to this host."""
 
     kind: Literal["try"] = "try"
     hop: Hop
-    clear: bool
+    in_clear: InClear
     round: int
 
 
@@ -109,16 +127,14 @@ def next_step(
         case Failed(failure=failure):
             if scope_of(failure) is Scope.RECIPIENT:
                 return GiveUp(cause=failure, expired=False)
-            if hop := _next_hop(history, plan):
-                return Try(hop=hop, clear=False, round=last.round)
+            if again := _next_try(history, plan):
+                return again
             if softer := _deferred_in_round(history):
                 return _end_round(history, softer, plan, accepted_at=accepted_at, now=now)
             return GiveUp(cause=failure, expired=False)
         case Deferred(failure=failure):
-            if isinstance(last.verdict, RetryInClear) and last.hop is not None and not last.clear:
-                return Try(hop=last.hop, clear=True, round=last.round)
-            if scope_of(failure) is Scope.HOST and (hop := _next_hop(history, plan)):
-                return Try(hop=hop, clear=False, round=last.round)
+            if scope_of(failure) is Scope.HOST and (again := _next_try(history, plan)):
+                return again
             return _end_round(history, failure, plan, accepted_at=accepted_at, now=now)
         case _:
             assert_never(last.outcome)
@@ -127,14 +143,45 @@ def next_step(
 def _begin_round(number: int, plan: Plan) -> Step:
     if not plan.hops:
         return NoHost(round=number, failure=plan.problem)
-    return Try(hop=plan.hops[0], clear=False, round=number)
+    return _first_try(plan.hops[0], number, plan)
 
 
-def _next_hop(history: Sequence[Tried], plan: Plan) -> Hop | None:
-    """Return the first host of the plan that this round has not tried yet."""
-    this_round = history[-1].round
-    seen = {tried.hop for tried in history if tried.round == this_round}
-    return next((hop for hop in plan.hops if hop not in seen), None)
+def _first_try(hop: Hop, number: int, plan: Plan) -> Try:
+    in_clear = InClear.NOT_YET if plan.clear_text_waits else InClear.AS_JUDGED
+    return Try(hop=hop, in_clear=in_clear, round=number)
+
+
+def _next_try(history: Sequence[Tried], plan: Plan) -> Try | None:
+    """Return the next try of this round, now that the last one's host is ruled out."""
+    number = history[-1].round
+    this_round = [tried for tried in history if tried.round == number]
+    seen = {tried.hop for tried in this_round}
+    next_hop = next((hop for hop in plan.hops if hop not in seen), None)
+    with_tls = _first_try(next_hop, number, plan) if next_hop is not None else None
+    owed = _owed_in_clear(this_round)
+    without = Try(hop=owed, in_clear=InClear.NOW, round=number) if owed is not None else None
+    match plan.clear_text:
+        case ClearText.AFTER_ALL_HOSTS:
+            return with_tls or without
+        case ClearText.SAME_HOST:
+            return without or with_tls
+        case ClearText.NEVER:
+            return with_tls
+        case _:
+            assert_never(plan.clear_text)
+
+
+def _owed_in_clear(this_round: Sequence[Tried]) -> Hop | None:
+    """Return the first host whose verdict was to retry in clear and that was not yet retried."""
+    retried = {tried.hop for tried in this_round if tried.clear}
+    return next(
+        (
+            tried.hop
+            for tried in this_round
+            if isinstance(tried.verdict, RetryInClear) and tried.hop not in retried
+        ),
+        None,
+    )
 
 
 def _deferred_in_round(history: Sequence[Tried]) -> Failure | None:

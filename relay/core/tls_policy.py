@@ -115,7 +115,7 @@ class TlsPolicy:
         """Whether a message may travel in clear text under some circumstance."""
         return (
             self.starttls is Starttls.NEVER
-            or self.on_no_tls is OnNoTls.CLEAR
+            or self.on_no_tls is not OnNoTls.TERMINATE
             or self.on_bad_certificate is OnBadCertificate.CLEAR
         )
 
@@ -133,6 +133,15 @@ class TlsPolicy:
                 OnBadCertificate.TERMINATE if verifies else OnBadCertificate.IGNORE
             ),
         )
+
+    def in_clear_later(self) -> TlsPolicy:
+        """Return this policy for a session that may not go on in clear text yet.
+
+        It differs where no TLS comes about: what would be delivered in clear is put off.
+        """
+        if self.on_no_tls is not OnNoTls.CLEAR:
+            return self
+        return replace(self, on_no_tls=OnNoTls.CLEAR_LATER)
 
     def in_clear(self) -> TlsPolicy:
         """Return this policy for the session that retries in clear text.

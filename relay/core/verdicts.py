@@ -93,8 +93,10 @@ def _judge_no_tls(
         return Terminate(faults=faults)
     first = card(faults[0]).fault_class if faults else FaultClass.HANDSHAKE
     match first:
-        case FaultClass.NOT_OFFERED | FaultClass.REFUSED:
+        case FaultClass.NOT_OFFERED | FaultClass.REFUSED if policy.on_no_tls is OnNoTls.CLEAR:
             return Deliver(protection=Protection.CLEAR)
+        case FaultClass.NOT_OFFERED | FaultClass.REFUSED:
+            return RetryInClear(faults=faults)
         case FaultClass.NO_GO_AHEAD | FaultClass.HANDSHAKE | FaultClass.CERTIFICATE:
             return RetryInClear(faults=faults)
         case _:

@@ -14,8 +14,8 @@ from relay.core.clock import Clock
 from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, outcome_of
 from relay.core.records import Attempt, Envelope, MatchedRule, RecipientOutcome, Session
 from relay.core.routing import RouteMatch
-from relay.core.steps import NoHost, Try
-from relay.core.tls_policy import PolicyMatch
+from relay.core.steps import InClear, NoHost, Try
+from relay.core.tls_policy import PolicyMatch, TlsPolicy
 from relay.core.verdicts import Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
@@ -101,7 +101,7 @@ class Attempts:
         )
         verdict: Verdict | None = None
         outcomes: tuple[RecipientOutcome, ...]
-        policy = task.match.policy.in_clear() if step.clear else task.match.policy
+        policy = _policy_of_try(task.match.policy, step.in_clear)
         try:
             async with asyncio.timeout_at(deadline):
                 await session.connect(policy, in_force.contexts)
@@ -161,7 +161,7 @@ class Attempts:
             message_id=task.envelope.id,
             round=step.round,
             hop=step.hop if isinstance(step, Try) else None,
-            clear=step.clear if isinstance(step, Try) else False,
+            clear=isinstance(step, Try) and step.in_clear is InClear.NOW,
             rule=MatchedRule.of(task.match),
             route=str(task.route.to),
             session_id=session.id if session else None,
@@ -171,6 +171,19 @@ class Attempts:
             ended_at=self._clock.now(),
         )
         return Result(attempt=attempt, session=session)
+
+
+def _policy_of_try(policy: TlsPolicy, in_clear: InClear) -> TlsPolicy:
+    """Return what a session is opened and judged under."""
+    match in_clear:
+        case InClear.AS_JUDGED:
+            return policy
+        case InClear.NOT_YET:
+            return policy.in_clear_later()
+        case InClear.NOW:
+            return policy.in_clear()
+        case _:
+            assert_never(in_clear)
 
 
 def _all(recipients: Sequence[str], failure: Failure) -> tuple[RecipientOutcome, ...]:

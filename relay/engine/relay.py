@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,6 +34,7 @@ from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 from relay.lab.recipes import shipped_recipes
+from relay.lookup.mx import MxResolver
 from relay.lookup.resolver import ChainedResolver, SystemResolver
 
 DEFAULT_HOSTNAME = "relay.lab.test"
@@ -51,7 +53,7 @@ class RelayOptions:
     """Everything about a relay that is not about mail: where it listens, where it keeps things.
 
     `certificates` is the directory of the lab's authority; `grace` bounds how long a stop waits for
-    what is in hand.
+    what is in hand. `seed` decides the order of hosts of equal preference.
     """
 
     listeners: tuple[ListenerConfig, ...]
@@ -64,6 +66,7 @@ class RelayOptions:
     allow_external: bool = False
     certificate: ServerCertificate | None = None
     grace: timedelta = timedelta(seconds=5)
+    seed: int = field(default_factory=lambda: secrets.randbits(32))
 
 
 class Relay:
@@ -153,6 +156,7 @@ class Relay:
             self._lab = self._given_lab
             authority = self._lab.authority
         self._in_force = PolicyInForce.load(self._first_policy, authority)
+        chance = random.Random(options.seed)  # noqa: S311  # spreads load, guards no secret
         rounds = Rounds(
             attempts=Attempts(
                 hostname=options.hostname,
@@ -161,7 +165,15 @@ class Relay:
                 new_id=self._new_id,
             ),
             settler=Settler(hostname=options.hostname, new_id=self._new_id),
-            resolver=ChainedResolver(lab=self._lab, system=SystemResolver()),
+            resolver=ChainedResolver(
+                lab=self._lab,
+                system=SystemResolver(),
+                mx=MxResolver(
+                    dns=lambda: self.policy.routing.dns, own_name=options.hostname, chance=chance
+                ),
+                chance=chance,
+            ),
+            listeners=lambda: [(e.host, e.port) for e in self._endpoints],
             journal=journal.writer,
             clock=self._clock,
             observer=self._observer,

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.clock import Clock
 from relay.core.records import Attempt, Envelope
-from relay.core.routing import RetrySchedule, route
+from relay.core.routing import ClearText, RetrySchedule, route
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
 from relay.engine.attempts import Attempts, Result, Task
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.settling import Round, Settled, Settler
 from relay.journal.api import Batch, JournalWriter
+from relay.lookup.ourselves import own_listeners
 from relay.lookup.resolver import Resolver
 
 
@@ -39,7 +41,10 @@ class InHand:
 
 
 class Rounds:
-    """Runs rounds and records them."""
+    """Runs rounds and records them.
+
+    `listeners` tells this relay's own, as numeric addresses and ports, so that no mail comes back.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Rounds:
         attempts: Attempts,
         settler: Settler,
         resolver: Resolver,
+        listeners: Callable[[], Iterable[tuple[str, int]]],
         journal: JournalWriter,
         clock: Clock,
         observer: Observer,
@@ -54,6 +60,7 @@ class Rounds:
         self._attempts = attempts
         self._settler = settler
         self._resolver = resolver
+        self._listeners = listeners
         self._journal = journal
         self._clock = clock
         self._observer = observer
@@ -121,7 +128,17 @@ class Rounds:
         policy = in_force.policy
         matched = replace(policy.tls.match(domain), floor=message.envelope.protect_as)
         way = policy.routing.match(domain)
-        plan = route(await self._resolver.resolve(way.to), schedule, looked_up=str(way.to))
+        answers = await self._resolver.resolve(way.to)
+        plan = route(
+            way.to,
+            answers,
+            schedule,
+            ours=own_listeners(answers, self._listeners()),
+            # An earlier verdict may have allowed clear text under a policy that was laxer then.
+            clear_text=policy.routing.clear_text
+            if matched.policy.allows_clear
+            else ClearText.NEVER,
+        )
         pending = recipients
         while pending:
             tries: defaultdict[Try | NoHost, list[str]] = defaultdict(list)

@@ -1,8 +1,9 @@
 """From a destination to numeric addresses, each with the name that its certificate must bear.
 
-A destination of the policy is a host, a receiver of the lab, or the capture receiver. Hosts are
-looked up by the system; the lab answers for its own through `LabAddresses`, because this room lies
-below it. Nobody raises for a name that leads nowhere: the answer is then the failure itself.
+A destination of the policy is a host, several of them, a mail domain, a receiver of the lab, or the
+capture receiver. Hosts are looked up by the system; the lab answers for its own through
+`LabAddresses`, because this room lies below it. Nobody raises for a name that leads nowhere: the
+answer is then the failure itself.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import random
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, assert_never
 
-from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
-from relay.core.routing import (
-    LAB_DOMAIN,
+from relay.core.destinations import (
     Destination,
-    HostAddress,
     ToCapture,
     ToHost,
+    ToHosts,
+    ToMailDomain,
     ToScenario,
 )
+from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
+from relay.core.routing import LAB_DOMAIN, HostAddress
+from relay.lookup.mx import MxResolver
 
 log = logging.getLogger("relay.lookup")
 
@@ -70,7 +75,7 @@ async def system_lookup(host: str, port: int) -> tuple[str, ...]:
 class SystemResolver:
     """Answers for hosts: a numeric address stands for itself, a name is looked up.
 
-    The name's address records are used, not its MX records: a policy names hosts, not mail domains.
+    The name's address records are used, not its MX records.
     """
 
     def __init__(
@@ -79,16 +84,8 @@ class SystemResolver:
         self._timeout = timeout
         self._lookup = lookup
 
-    async def resolve(self, to: Destination) -> Answers | Failure:
-        match to:
-            case ToHost():
-                return await self._resolve_host(to)
-            case ToScenario() | ToCapture():
-                return DnsFailure(problem=DnsProblem.NO_HOST, name=str(to))
-            case _:
-                assert_never(to)
-
-    async def _resolve_host(self, to: ToHost) -> Answers | Failure:
+    async def resolve(self, to: ToHost) -> Answers | Failure:
+        """Return the host's addresses in the system's order, or why there are none."""
         name = to.host.removesuffix(".")
         if _is_numeric(name):
             addresses: tuple[str, ...] = (name,)
@@ -114,19 +111,32 @@ class SystemResolver:
 
 
 class ChainedResolver:
-    """Answers for every destination: the lab's own by the lab, hosts by `system`.
+    """Answers for every destination: the lab's own by the lab, hosts by `system`, domains by `mx`.
 
-    Without a lab its destinations have no host.
+    Without a lab its destinations have no host. `chance` decides among hosts of equal preference.
     """
 
-    def __init__(self, *, lab: LabAddresses | None, system: Resolver) -> None:
+    def __init__(
+        self,
+        *,
+        lab: LabAddresses | None,
+        system: SystemResolver,
+        mx: MxResolver,
+        chance: random.Random,
+    ) -> None:
         self._lab = lab
         self._system = system
+        self._mx = mx
+        self._chance = chance
 
     async def resolve(self, to: Destination) -> Answers | Failure:
         match to:
             case ToHost():
                 return await self._system.resolve(to)
+            case ToHosts():
+                return await self._several(to)
+            case ToMailDomain():
+                return await self._mx.resolve(to)
             case ToScenario(scenario=scenario):
                 name = f"{scenario}.{LAB_DOMAIN}"
                 if self._lab is None:
@@ -140,6 +150,23 @@ class ChainedResolver:
             case _:
                 assert_never(to)
 
+    async def _several(self, to: ToHosts) -> Answers | Failure:
+        """Return the addresses of all that can be found; those of one host stay together."""
+        hosts = list(to.hosts)
+        self._chance.shuffle(hosts)
+        hosts.sort(key=lambda host: host.preference)
+        found = await asyncio.gather(*(self.resolve(host.to) for host in hosts))
+        failures = [answer for answer in found if not isinstance(answer, tuple)]
+        if len(failures) == len(found):
+            # "Try again later" outweighs "no such host", whatever the order.
+            return next((f for f in failures if not _is_no_host(f)), failures[0])
+        return tuple(
+            replace(answer, preference=host.preference)
+            for host, answers in zip(hosts, found, strict=True)
+            if isinstance(answers, tuple)
+            for answer in answers
+        )
+
 
 async def _ask_lab(asked: Awaitable[HostAddress], name: str) -> Answers | Failure:
     try:
@@ -152,6 +179,10 @@ async def _ask_lab(asked: Awaitable[HostAddress], name: str) -> Answers | Failur
         return LocalRefusal(
             problem=LocalProblem.INTERNAL, detail=f"the lab's receiver for {name} does not start"
         )
+
+
+def _is_no_host(failure: Failure) -> bool:
+    return isinstance(failure, DnsFailure) and failure.problem is DnsProblem.NO_HOST
 
 
 def _is_numeric(host: str) -> bool:

@@ -35,6 +35,9 @@ QUIET = [
     VERIFY + "minimum_tls: 1.3",
     VERIFY + "relay: smtp.example.com",
     VERIFY + route("smtps://mx.example.com"),
+    VERIFY + 'relay: [mx.example.com, {host: "smtps.example", tls_mode: implicit}]',
+    VERIFY + route("mx") + "dns: {timeout: 1s}",
+    VERIFY + "relay: mx:a.example\ndns: {timeout: 1s}",
     VERIFY + "retry: none",
     VERIFY + "reply: queued\nretry: salesforce",
     VERIFY + 'rules: [{match: "*.a.example", tls: Off}, {match: b.a.example, tls: Preferred}]',
@@ -61,6 +64,14 @@ LOUD = [
     (VERIFY + route("127.0.0.1"), ("routes[0].to", 4, 9), "127.0.0.1, an IP address"),
     (VERIFY + route("[::1]:25"), ("routes[0].to", 4, 9), "::1, an IP address"),
     (VERIFY + 'relay: "127.0.0.1:25"', ("relay", 2, 8), "127.0.0.1, an IP address"),
+    (VERIFY + 'relay: [lab/good, "127.0.0.1"]', ("relay[1]", 2, 19), "127.0.0.1, an IP address"),
+    (
+        "tls: Preferred\nrelay:\n  - {host: a.example, tls_mode: implicit}",
+        ("relay[0]", 3, 5),
+        "no clear text to fall back to",
+    ),
+    (VERIFY + "dns: {timeout: 1s}", ("dns", 2, 1), "no name server is asked"),
+    (VERIFY + route("lab/good") + "dns: {timeout: 1s}", ("dns", 5, 1), "no name server is asked"),
     # Only one of the domains that the route stands for is verified.
     (
         "rules: [{match: b.a.example, tls: Required Verify}]\n"

@@ -11,10 +11,18 @@ from relay.config.problems import PolicyFileError
 from relay.core.addresses import DomainPattern, parse_address, parse_domain
 from relay.core.codebook_data import EXCHANGE, SALESFORCE
 from relay.core.delivery import BareLineEnds, Delivery, Policy
+from relay.core.destinations import (
+    Destination,
+    ToCapture,
+    ToHost,
+    ToHosts,
+    ToMailDomain,
+    ToScenario,
+)
 from relay.core.failure_kinds import FailureKind
 from relay.core.places import Place
 from relay.core.records import ReplyMode
-from relay.core.routing import ONE_TRY, Destination, RouteOrigin, ToCapture, ToHost, ToScenario
+from relay.core.routing import ONE_TRY, ClearText, Dns, NameServer, RouteOrigin
 from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName, NamePolicy, RuleOrigin, TlsPolicy, TrustAnchors
 
@@ -232,6 +240,50 @@ def test_a_relay_as_a_mapping() -> None:
     assert load("relay: {host: '::1', port: 587}").routing.match(
         parse_domain("a.example")
     ).to == ToHost(host="::1", port=587)
+
+
+@pytest.mark.parametrize(
+    ("to", "destination"),
+    [
+        ("mx:Peer.Example", ToMailDomain(domain=parse_domain("peer.example"))),
+        ("MX:peer.example:2525", ToMailDomain(domain=parse_domain("peer.example"), port=2525)),
+        ("mx", ToMailDomain(domain=parse_domain("a.example"))),
+        ("mx:2525", ToMailDomain(domain=parse_domain("a.example"), port=2525)),
+        ("smtp://mx", ToHost(host="mx")),
+        ("{host: b.example, port: 587}", ToHost(host="b.example", port=587)),
+    ],
+)
+def test_mail_domains_and_a_host_as_a_mapping(to: str, destination: Destination) -> None:
+    domain = parse_domain("a.example")
+    for text in (f"routes: [{{match: '*', to: {to}}}]", f"relay: {to}"):
+        assert load(text).routing.match(domain).to == destination
+
+
+def test_several_hosts_and_their_preferences() -> None:
+    hosts = "[a.example:26, {host: lab/good}, {host: b.example, tls_mode: implicit, preference: 1}]"
+    for text in (f"routes: [{{match: '*', to: {hosts}}}]", f"relay: {hosts}"):
+        to = load(text).routing.match(parse_domain("x.example")).to
+        assert isinstance(to, ToHosts)
+        assert [(host.to, host.preference) for host in to.hosts] == [
+            (ToHost(host="a.example", port=26), 10),
+            (ToScenario(scenario="good"), 20),
+            (ToHost(host="b.example", port=465, mode=TlsMode.IMPLICIT), 1),
+        ]
+
+
+def test_the_name_server() -> None:
+    assert load("").routing.dns == Dns(server=None, timeout=timedelta(seconds=5))
+    assert load("dns: {server: 127.0.0.1, timeout: 1s}").routing.dns == Dns(
+        server=NameServer(address="127.0.0.1", port=53), timeout=timedelta(seconds=1)
+    )
+    assert load("dns: {server: '[::1]:5353'}").routing.dns.server == NameServer(
+        address="::1", port=5353
+    )
+
+
+def test_clear_text_among_several_hosts() -> None:
+    assert load("").routing.clear_text is ClearText.AFTER_ALL_HOSTS
+    assert load("clear_text: same-host").routing.clear_text is ClearText.SAME_HOST
 
 
 def test_times_in_each_unit() -> None:

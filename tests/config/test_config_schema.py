@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from relay.config.file_shape import SHAPES, PolicyShape, keys_of
+from relay.config.file_shape import SHAPES, HostShape, PolicyShape, keys_of
 from relay.config.policy_file import load_policy_text
 from relay.config.problems import PolicyFileError
 from relay.config.resources import shipped
@@ -40,7 +40,8 @@ def test_shipped_policies_validate(path: Path) -> None:
 def test_every_key_is_described() -> None:
     parts = [SCHEMA, *SCHEMA["$defs"].values()]
     described = [(name, key) for part in parts for name, key in part["properties"].items()]
-    assert len(described) == sum(len(keys_of(shape)) for shape in [PolicyShape, *SHAPES.values()])
+    shapes = [PolicyShape, HostShape, *SHAPES.values()]
+    assert len(described) == sum(len(keys_of(shape)) for shape in shapes)
     assert [name for name, key in described if not key.get("description")] == []
 
 
@@ -54,6 +55,11 @@ def test_every_key_is_described() -> None:
         "minimum_tls: '1.3'",
         "relay: smtps://[::1]:465".replace("smtps", "'smtps") + "'",
         "relay: {host: mx.example.com, port: 587, tls_mode: starttls}",
+        "relay: mx:example.com:2525",
+        "relay: [mx1.example.com, {host: lab/good, preference: 5}, {host: 'b', port: 465}]",
+        "routes: [{match: '*', to: mx}]\ndns: {server: '127.0.0.1:5353', timeout: 2s}",
+        "routes: [{match: '*', to: {host: a.example, tls_mode: implicit}}]",
+        "clear_text: same-host",
         "retry: none",
         "retry: {delays: [1s, 2], expire_after: 1.5h}",
         "codes: rfc",
@@ -81,6 +87,11 @@ def test_what_the_loader_takes(text: str) -> None:
         "rules: [{match: jane@a.example}]",
         "routes: [{match: a.example}]",
         "routes: [{match: a.example, to: 'http://a'}]",
+        "routes: [{match: a.example, to: [{port: 25}]}]",
+        "routes: [{match: a.example, to: ['mx:a.example']}]",
+        "relay: [{host: a.example, preference: 70000}]",
+        "dns: {server: ns.example.com}",
+        "clear_text: never",
         "relay: {port: 25}",
         "relay: {host: a.example, port: 70000}",
         "retry: sometimes",

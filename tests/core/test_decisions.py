@@ -147,6 +147,19 @@ def test_text(host: str, text: str) -> None:
     assert str(SALESFORCE.entry(refusal)) == text
 
 
+@pytest.mark.parametrize(("host", "column", "expected"), CELLS, ids=lambda v: v.replace(" ", "-"))
+def test_where_clear_text_is_put_off_nothing_else_changes(
+    host: str, column: str, expected: str
+) -> None:
+    """With more hosts to ask for TLS, "clear in this session" becomes "clear in a new one"."""
+    seen, found = HOSTS[host]
+    found = () if column == "off" else found
+    put_off = expected == "clear" and column != "off"
+    got, kept = outcome(COLUMNS[column].in_clear_later(), seen, found)
+    assert got == ("new-clear" if put_off else expected)
+    assert kept in {(), found}
+
+
 @pytest.mark.parametrize("kind", FaultKind)
 def test_every_fault_ends_required_verify(kind: FaultKind) -> None:
     handshake = {

@@ -29,15 +29,16 @@ from relay.core.outcomes import (
     scope_of,
 )
 from relay.core.replies import Reply
-from relay.core.routing import Hop, Plan, RetrySchedule
+from relay.core.routing import ClearText, Hop, Plan, RetrySchedule
 from relay.core.settings import Protection, TlsSetting
-from relay.core.steps import Done, GiveUp, NoHost, Step, Tried, Try, Wait, next_step
+from relay.core.steps import Done, GiveUp, InClear, NoHost, Step, Tried, Try, Wait, next_step
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
 
 T0 = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MIN = timedelta(minutes=1)
 A = Hop(host="a.test", address="127.0.0.1", port=1)
 B = Hop(host="b.test", address="127.0.0.1", port=2)
+C = Hop(host="c.test", address="127.0.0.1", port=3)
 NOBODY = DnsFailure(problem=DnsProblem.NO_HOST, name="x.test")
 LOOKUP = DnsFailure(problem=DnsProblem.LOOKUP_FAILED, name="x.test")
 FAULTS = (TlsFault(kind=FaultKind.STARTTLS_NOT_OFFERED, detail="x"),)
@@ -55,8 +56,24 @@ ONCE = RetrySchedule()
 TWICE = RetrySchedule(delays=(5 * MIN,), expire_after=60 * MIN)
 
 
-def plan(*hops: Hop, schedule: RetrySchedule = ONCE) -> Plan:
-    return Plan(hops=hops, problem=NOBODY, schedule=schedule)
+def plan(
+    *hops: Hop, schedule: RetrySchedule = ONCE, clear_text: ClearText = ClearText.AFTER_ALL_HOSTS
+) -> Plan:
+    return Plan(hops=hops, problem=NOBODY, schedule=schedule, clear_text=clear_text)
+
+
+def first_try(hop: Hop, round: int = 1) -> Try:  # noqa: A002
+    """The try of one host among several: clear text is not yet allowed."""
+    return Try(hop=hop, in_clear=InClear.NOT_YET, round=round)
+
+
+def try_in_clear(hop: Hop, round: int = 1) -> Try:  # noqa: A002
+    return Try(hop=hop, in_clear=InClear.NOW, round=round)
+
+
+def in_vain(hop: Hop, round: int = 1) -> Tried:  # noqa: A002
+    """A try that ended in the verdict to retry in clear."""
+    return tried(hop, TLS, RetryInClear(faults=FAULTS), round=round)
 
 
 def tried(
@@ -76,7 +93,17 @@ def step(plan: Plan, *history: Tried, now: datetime = T0) -> Step:
 
 
 def test_begins_with_the_first_host() -> None:
-    assert step(plan(A, B)) == Try(hop=A, clear=False, round=1)
+    assert step(plan(A, B)) == first_try(A)
+
+
+@pytest.mark.parametrize("clear_text", ClearText)
+def test_clear_text_waits_for_other_hosts_only_where_there_are_any(clear_text: ClearText) -> None:
+    alone, among_two = plan(A, clear_text=clear_text), plan(A, B, clear_text=clear_text)
+    waits = clear_text is ClearText.AFTER_ALL_HOSTS
+    assert step(alone) == Try(hop=A, in_clear=InClear.AS_JUDGED, round=1)
+    expected = InClear.NOT_YET if waits else InClear.AS_JUDGED
+    assert step(among_two) == Try(hop=A, in_clear=expected, round=1)
+    assert step(among_two, tried(A, REFUSED)) == Try(hop=B, in_clear=expected, round=1)
 
 
 def test_no_host_is_recorded_with_its_reason() -> None:
@@ -89,7 +116,7 @@ def test_delivered_is_done() -> None:
 
 @pytest.mark.parametrize("failure", [TLS, REFUSED, GREETING_554, NOT_ALLOWED])
 def test_a_host_ruled_out_leads_to_the_next(failure: Failure) -> None:
-    assert step(plan(A, B), tried(A, failure)) == Try(hop=B, clear=False, round=1)
+    assert step(plan(A, B), tried(A, failure)) == first_try(B)
 
 
 @pytest.mark.parametrize("failure", [BUSY, LOST_LATE])
@@ -109,11 +136,58 @@ def test_terminate_never_leads_to_clear_text(verdict: Verdict | None) -> None:
 
 
 def test_retry_in_clear_tries_the_same_host_once() -> None:
-    first = tried(A, TLS, RetryInClear(faults=FAULTS))
-    assert step(plan(A, B), first) == Try(hop=A, clear=True, round=1)
     deliver = Deliver(protection=Protection.CLEAR)
     second = tried(A, REFUSED, deliver, clear=True)
-    assert step(plan(A, B), first, second) == Try(hop=B, clear=False, round=1)
+    assert step(plan(A), in_vain(A)) == try_in_clear(A)
+    assert step(plan(A), in_vain(A), second) == GiveUp(cause=REFUSED, expired=False)
+
+
+def test_clear_text_comes_after_every_host_was_asked_for_tls() -> None:
+    way, deliver = plan(A, B, C), Deliver(protection=Protection.CLEAR)
+    history = [in_vain(A)]
+    assert step(way, *history) == first_try(B)
+    history.append(in_vain(B))
+    assert step(way, *history) == first_try(C)
+    history.append(tried(C, GREETING_554))
+    assert step(way, *history) == try_in_clear(A)
+    history.append(tried(A, REFUSED, deliver, clear=True))
+    assert step(way, *history) == try_in_clear(B)
+    history.append(tried(B, REFUSED, deliver, clear=True))
+    assert step(way, *history) == GiveUp(cause=REFUSED, expired=False)
+
+
+def test_clear_text_on_the_same_host_comes_before_the_next_one() -> None:
+    way = plan(A, B, clear_text=ClearText.SAME_HOST)
+    as_judged = Try(hop=B, in_clear=InClear.AS_JUDGED, round=1)
+    assert step(way, in_vain(A)) == try_in_clear(A)
+    refused = tried(A, REFUSED, Deliver(protection=Protection.CLEAR), clear=True)
+    assert step(way, in_vain(A), refused) == as_judged
+
+
+def test_a_terminated_host_gets_no_clear_text_when_the_others_are_through() -> None:
+    terminated = tried(A, TLS, Terminate(faults=FAULTS))
+    assert step(plan(A, B), terminated, in_vain(B)) == try_in_clear(B)
+    both = (terminated, tried(B, TLS, Terminate(faults=FAULTS)))
+    assert step(plan(A, B), *both) == GiveUp(cause=TLS, expired=False)
+
+
+def test_an_earlier_verdict_does_not_outlive_a_policy_that_allows_no_clear_text() -> None:
+    """A restart may have come in between, under a stricter policy."""
+    way = plan(A, B, clear_text=ClearText.NEVER)
+    assert step(way, in_vain(A)) == Try(hop=B, in_clear=InClear.AS_JUDGED, round=1)
+    assert step(way, in_vain(A), in_vain(B)) == GiveUp(cause=TLS, expired=False)
+
+
+def test_clear_text_is_owed_within_the_round_alone() -> None:
+    history = (in_vain(A), tried(A, REFUSED, clear=True), tried(A, REFUSED, round=2))
+    twice = plan(A, schedule=TWICE)
+    assert step(twice, *history, now=T0 + MIN) == Wait(until=T0 + 60 * MIN, failure=REFUSED)
+    earlier = (in_vain(A), tried(A, REFUSED, round=2))
+    assert step(twice, *earlier, now=T0 + MIN) == Wait(until=T0 + 60 * MIN, failure=REFUSED)
+
+
+def test_an_answer_about_the_recipient_outweighs_clear_text_that_is_owed() -> None:
+    assert step(plan(A, B), in_vain(A), tried(B, BUSY)) == GiveUp(cause=BUSY, expired=False)
 
 
 def test_a_clear_session_is_never_retried_in_clear_again() -> None:
@@ -142,7 +216,7 @@ def test_schedule_waits_then_begins_the_next_round_with_the_first_host() -> None
     history = (tried(A, REFUSED), tried(B, TLS, at=T0 + MIN))
     due = T0 + 6 * MIN
     assert step(waiting, *history, now=due - MIN) == Wait(until=due, failure=TLS)
-    assert step(waiting, *history, now=due) == Try(hop=A, clear=False, round=2)
+    assert step(waiting, *history, now=due) == first_try(A, 2)
 
 
 def test_each_round_is_followed_by_its_own_delay() -> None:
@@ -193,6 +267,7 @@ def test_before_mail_is_all_that_comes_before_the_envelope(stage: Stage) -> None
 
 
 failures = st.sampled_from([TLS, REFUSED, LOST_LATE, GREETING_554, BUSY, UNKNOWN, NOT_ALLOWED])
+CLEARED = Deliver(protection=Protection.CLEAR)
 schedules = st.builds(
     RetrySchedule,
     delays=st.lists(st.integers(1, 90).map(lambda m: m * MIN), max_size=5).map(tuple),
@@ -200,15 +275,20 @@ schedules = st.builds(
 )
 
 
-@given(data=st.data(), schedule=schedules, hops=st.sampled_from([(), (A,), (A, B)]))
+@given(
+    data=st.data(),
+    schedule=schedules,
+    hops=st.sampled_from([(), (A,), (A, B), (A, B, C)]),
+    clear_text=st.sampled_from(ClearText),
+)
 def test_every_life_ends_and_never_tries_a_host_twice_in_a_round(
-    data: st.DataObject, schedule: RetrySchedule, hops: tuple[Hop, ...]
+    data: st.DataObject, schedule: RetrySchedule, hops: tuple[Hop, ...], clear_text: ClearText
 ) -> None:
-    """Whatever hosts do: bounded tries, clear text only after a verdict, and an end."""
-    way = Plan(hops=hops, problem=LOOKUP, schedule=schedule)
+    """Whatever hosts do: bounded tries, clear text only after verdicts, and an end."""
+    way = Plan(hops=hops, problem=LOOKUP, schedule=schedule, clear_text=clear_text)
     history: list[Tried] = []
     now = T0
-    for _ in range(4 * (len(schedule.delays) + 2)):
+    for _ in range(6 * (len(schedule.delays) + 2)):
         match next_step(history, way, accepted_at=T0, now=now):
             case Done() | GiveUp():
                 return
@@ -217,12 +297,21 @@ def test_every_life_ends_and_never_tries_a_host_twice_in_a_round(
                 now = until
             case NoHost(round=number, failure=failure):
                 history.append(tried(None, failure, round=number, at=now))
-            case Try(hop=hop, clear=clear, round=number):
-                earlier = [t for t in history if t.round == number and t.hop == hop]
+            case Try(hop=hop, in_clear=in_clear, round=number):
+                this_round = [t for t in history if t.round == number]
+                earlier = [t for t in this_round if t.hop == hop]
+                clear = in_clear is InClear.NOW
                 assert len(earlier) == (1 if clear else 0)
                 if clear:
                     assert isinstance(earlier[0].verdict, RetryInClear)
-                result = data.draw(st.one_of(failures, st.just(OK)), label=f"{hop} {clear}")
+                    assert clear_text is not ClearText.NEVER
+                    if clear_text is ClearText.AFTER_ALL_HOSTS:
+                        assert {t.hop for t in this_round} == set(hops)
+                    else:
+                        assert this_round[-1] is earlier[0]
+                waits = clear_text is ClearText.AFTER_ALL_HOSTS and len(hops) > 1
+                assert (in_clear is InClear.NOT_YET) is (waits and not clear)
+                result = data.draw(st.one_of(failures, st.just(OK)), label=f"{hop} {in_clear}")
                 may_retry = result is TLS and not clear and data.draw(st.booleans())
                 verdict = RetryInClear(faults=FAULTS) if may_retry else None
                 history.append(tried(hop, result, verdict, clear, number, now))

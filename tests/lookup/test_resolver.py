@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from datetime import timedelta
 
 import pytest
 
+from relay.core.destinations import PreferredHost, ToCapture, ToHost, ToHosts, ToScenario
 from relay.core.outcomes import DnsFailure, DnsProblem, LocalProblem, LocalRefusal
-from relay.core.routing import Destination, HostAddress, ToCapture, ToHost, ToScenario
+from relay.core.routing import Dns, HostAddress
 from relay.core.settings import TlsMode
-from relay.lookup.resolver import ChainedResolver, SystemResolver, system_lookup
+from relay.lookup.mx import MxResolver
+from relay.lookup.resolver import ChainedResolver, LabAddresses, SystemResolver, system_lookup
 
 
 class Names:
@@ -92,12 +95,23 @@ async def test_the_system_knows_localhost() -> None:
     assert len(set(addresses)) == len(addresses)
 
 
+def chained(
+    lab: LabAddresses | None = None, names: Names | None = None, seed: int = 1
+) -> ChainedResolver:
+    chance = random.Random(seed)
+    return ChainedResolver(
+        lab=lab,
+        system=SystemResolver(lookup=names or Names()),
+        mx=MxResolver(dns=Dns, own_name="relay.lab.test", chance=chance),
+        chance=chance,
+    )
+
+
 @pytest.mark.parametrize("to", [ToScenario(scenario="expired"), ToCapture()])
-async def test_the_system_does_not_know_the_lab(to: Destination) -> None:
-    for resolver in (SystemResolver(), ChainedResolver(lab=None, system=SystemResolver())):
-        failure = await resolver.resolve(to)
-        assert isinstance(failure, DnsFailure)
-        assert failure.problem is DnsProblem.NO_HOST
+async def test_without_a_lab_its_receivers_have_no_host(to: ToScenario | ToCapture) -> None:
+    failure = await chained().resolve(to)
+    assert isinstance(failure, DnsFailure)
+    assert failure.problem is DnsProblem.NO_HOST
 
 
 class Lab:
@@ -122,7 +136,7 @@ def _receiver(name: str) -> HostAddress:
 
 async def test_the_lab_answers_for_its_own() -> None:
     names = Names("192.0.2.1")
-    resolver = ChainedResolver(lab=Lab(), system=SystemResolver(lookup=names))
+    resolver = chained(Lab(), names)
     assert await resolver.resolve(ToScenario(scenario="expired")) == (_receiver("expired"),)
     assert await resolver.resolve(ToCapture()) == (_receiver("capture"),)
     assert names.asked == []
@@ -132,16 +146,63 @@ async def test_the_lab_answers_for_its_own() -> None:
 
 
 async def test_a_scenario_that_the_lab_does_not_have() -> None:
-    resolver = ChainedResolver(lab=Lab(), system=SystemResolver())
+    resolver = chained(Lab())
     failure = await resolver.resolve(ToScenario(scenario="expird"))
     assert failure == DnsFailure(problem=DnsProblem.NO_HOST, name="expird.lab.test")
 
 
 async def test_a_receiver_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
-    resolver = ChainedResolver(lab=Lab(), system=SystemResolver())
+    resolver = chained(Lab())
     failure = await resolver.resolve(ToScenario(scenario="broken"))
     assert failure == LocalRefusal(
         problem=LocalProblem.INTERNAL,
         detail="the lab's receiver for broken.lab.test does not start",
     )
     assert "the port is taken" in caplog.text
+
+
+def several(*hosts: tuple[ToHost | ToScenario | ToCapture, int]) -> ToHosts:
+    return ToHosts(hosts=tuple(PreferredHost(to=to, preference=number) for to, number in hosts))
+
+
+async def test_several_hosts_come_by_preference_wherever_they_are_looked_up() -> None:
+    names = Names("192.0.2.1", "192.0.2.2")
+    to = several((ToHost(host="a.test"), 20), (ToScenario(scenario="expired"), 10))
+    answers = await chained(Lab(), names).resolve(to)
+    assert isinstance(answers, tuple)
+    assert [(a.name, a.address, a.preference) for a in answers] == [
+        ("mx.expired.lab.test", "127.0.0.1", 10),
+        ("a.test", "192.0.2.1", 20),
+        ("a.test", "192.0.2.2", 20),
+    ]
+
+
+async def test_chance_decides_among_several_hosts_of_equal_preference() -> None:
+    to = several(*((ToHost(host=f"127.0.0.{n}"), 10) for n in range(1, 9)))
+
+    async def order(seed: int) -> tuple[str, ...]:
+        answers = await chained(seed=seed).resolve(to)
+        assert isinstance(answers, tuple)
+        return tuple(answer.address for answer in answers)
+
+    assert await order(5) == await order(5)
+    assert len({await order(seed) for seed in range(4)}) == 4
+
+
+async def test_of_several_hosts_those_that_are_nowhere_are_left_out() -> None:
+    names = Names(error=socket.gaierror(socket.EAI_NONAME, "unknown"))
+    nowhere, here = ToHost(host="a.test"), ToHost(host="127.0.0.5")
+    answers = await chained(names=names).resolve(several((nowhere, 10), (here, 20)))
+    assert isinstance(answers, tuple)
+    assert [answer.address for answer in answers] == ["127.0.0.5"]
+
+
+@pytest.mark.parametrize("swap", [False, True])
+async def test_where_one_of_several_may_be_found_later_the_message_waits(swap: bool) -> None:
+    names = Names(error=socket.gaierror(socket.EAI_AGAIN, "try again"))
+    hosts: list[tuple[ToHost | ToScenario | ToCapture, int]] = [
+        (ToScenario(scenario="expird"), 10),
+        (ToHost(host="a.test"), 20),
+    ]
+    failure = await chained(Lab(), names).resolve(several(*(reversed(hosts) if swap else hosts)))
+    assert failure == DnsFailure(problem=DnsProblem.LOOKUP_FAILED, name="a.test")

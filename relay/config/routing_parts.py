@@ -1,0 +1,134 @@
+"""The part of a policy file about where mail goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from relay.config.file_shape import HostShape, PolicyShape, RelayShape, WrittenWhere
+from relay.config.problems import KeyPath, did_you_mean
+from relay.config.tls_parts import check_unique
+from relay.config.validate import Report
+from relay.config.values import DEFAULT_PORTS
+from relay.config.yaml_tree import SourceTree
+from relay.core.destinations import (
+    PreferredHost,
+    RoutedTo,
+    ToCapture,
+    ToHost,
+    ToHosts,
+    ToScenario,
+)
+from relay.core.routing import ClearText, Dns, RelayHost, RouteRule, Routing
+from relay.core.settings import TlsMode
+
+PREFERENCE_STEP = 10
+"""A host of a list without `preference` comes so much after the one that stands before it."""
+
+
+def read_routing(
+    shape: PolicyShape, tree: SourceTree, report: Report, *, known_scenarios: Set[str] | None
+) -> Routing:
+    """Return the file's routes; without `known_scenarios` the names of scenarios go unchecked."""
+    where = _Where(tree=tree, report=report, known_scenarios=known_scenarios)
+    routes = shape.routes or []
+    check_unique(tree, report, [route.match for route in routes], lambda i: ("routes", i, "match"))
+    rules = {
+        route.match: RouteRule(
+            pattern=route.match,
+            to=where.read(route.to, ("routes", index, "to")),
+            place=tree.place(("routes", index, "match")),
+        )
+        for index, route in enumerate(routes)
+    }
+    relay = None
+    if shape.relay is not None:
+        host_path: KeyPath = ("relay", "host")
+        relay = RelayHost(to=where.read(shape.relay, ("relay",)), place=tree.place(host_path))
+    return Routing(
+        routes=MappingProxyType(rules),
+        relay=relay,
+        dns=_dns(shape),
+        clear_text=shape.clear_text or ClearText.AFTER_ALL_HOSTS,
+    )
+
+
+def _dns(shape: PolicyShape) -> Dns:
+    if shape.dns is None:
+        return Dns()
+    return Dns(server=shape.dns.server, timeout=shape.dns.timeout or Dns().timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Where:
+    """Reads destinations as they are written, and reports those that can't stand."""
+
+    tree: SourceTree
+    report: Report
+    known_scenarios: Set[str] | None
+
+    def read(self, written: WrittenWhere, path: KeyPath) -> RoutedTo:
+        match written:
+            case RelayShape():
+                return _host(written.host, written)
+            case list():
+                return self._hosts(written, path)
+            case to:
+                self._check_scenario(to, path)
+                return to
+
+    def _hosts(
+        self, written: Sequence[ToHost | ToScenario | ToCapture | HostShape], path: KeyPath
+    ) -> ToHosts:
+        refused = any(gone[: len(path)] == path for gone in self.tree.removed)
+        if not written and not refused:
+            self.report.at_value(
+                self.tree, path, "the list names no host", hint="name one, or remove the key"
+            )
+        return ToHosts(
+            hosts=tuple(self._listed(entry, (*path, at), at) for at, entry in enumerate(written))
+        )
+
+    def _listed(
+        self, entry: ToHost | ToScenario | ToCapture | HostShape, path: KeyPath, at: int
+    ) -> PreferredHost:
+        by_place = PREFERENCE_STEP * (at + 1)
+        if not isinstance(entry, HostShape):
+            self._check_scenario(entry, path)
+            return PreferredHost(to=entry, preference=by_place)
+        self._check_scenario(entry.host, (*path, "host"))
+        to: ToHost | ToScenario | ToCapture
+        if isinstance(entry.host, str):
+            to = _host(entry.host, entry)
+        else:
+            to = entry.host
+            self._check_no_port(entry, path)
+        preference = by_place if entry.preference is None else entry.preference
+        return PreferredHost(to=to, preference=preference)
+
+    def _check_no_port(self, entry: HostShape, path: KeyPath) -> None:
+        for key in ("port", "tls_mode"):
+            if getattr(entry, key) is not None:
+                self.report.at_key(
+                    self.tree,
+                    (*path, key),
+                    "a receiver of the lab has its own",
+                    hint="remove the key",
+                )
+
+    def _check_scenario(self, to: object, path: KeyPath) -> None:
+        known = self.known_scenarios
+        if known is None or not isinstance(to, ToScenario) or to.scenario in known:
+            return
+        self.report.at_value(
+            self.tree,
+            path,
+            f"the lab has no scenario {to.scenario!r}",
+            hint=did_you_mean(to.scenario, known) or "'relay lab list' names them all",
+        )
+
+
+def _host(name: str, written: RelayShape | HostShape) -> ToHost:
+    mode = written.tls_mode or TlsMode.STARTTLS
+    return ToHost(host=name, port=written.port or DEFAULT_PORTS[mode], mode=mode)

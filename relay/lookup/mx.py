@@ -1,0 +1,89 @@
+"""The mail exchangers of a domain (RFC 5321 section 5.1), in the order in which they are tried."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final
+
+from relay.core.addresses import parse_domain
+from relay.core.destinations import ToMailDomain
+from relay.core.outcomes import DnsFailure, DnsProblem, Failure
+from relay.core.routing import Dns, HostAddress
+from relay.core.settings import TlsMode
+from relay.lookup.records import MxRecord, Records
+
+MOST_EXCHANGERS: Final = 20
+"""How many of a domain's mail exchangers are looked at, the preferred ones first."""
+
+
+class MxResolver:
+    """Finds the hosts of mail domains.
+
+    `dns` is asked for with each domain, so that it may change. `own_name` is this relay's host
+    name: an exchanger of that name would bring the message back. `chance` decides among exchangers
+    of equal preference.
+    """
+
+    def __init__(self, *, dns: Callable[[], Dns], own_name: str, chance: random.Random) -> None:
+        self._dns = dns
+        self._own_name = own_name.lower().removesuffix(".")
+        self._chance = chance
+
+    async def resolve(self, to: ToMailDomain) -> tuple[HostAddress, ...] | Failure:
+        """Return the addresses of the domain's exchangers, the preferred ones first.
+
+        A domain without MX records is its own exchanger. One that can't be found is left out; the
+        addresses of one host stay together.
+        """
+        records = Records(self._dns())
+        exchangers = await records.exchangers(to.domain)
+        if isinstance(exchangers, DnsProblem):
+            return DnsFailure(problem=exchangers, name=to.domain)
+        hosts = self._in_order(exchangers or (MxRecord(preference=0, exchange=to.domain),))
+        if isinstance(hosts, DnsProblem):
+            return DnsFailure(problem=hosts, name=to.domain)
+        found = await asyncio.gather(*(records.addresses(host.exchange) for host in hosts))
+        answers = tuple(
+            HostAddress(
+                name=host.exchange,
+                address=address,
+                port=to.port,
+                mode=TlsMode.STARTTLS,
+                preference=host.preference,
+            )
+            for host, addresses in zip(hosts, found, strict=True)
+            if not isinstance(addresses, DnsProblem)
+            for address in addresses
+        )
+        if answers:
+            return answers
+        failed = DnsProblem.LOOKUP_FAILED in found
+        problem = DnsProblem.LOOKUP_FAILED if failed else DnsProblem.NO_HOST
+        return DnsFailure(problem=problem, name=to.domain)
+
+    def _in_order(self, exchangers: tuple[MxRecord, ...]) -> list[MxRecord] | DnsProblem:
+        """Return the exchangers as they are to be tried, at least one, or why there is none."""
+        if not any(record.exchange for record in exchangers):
+            return DnsProblem.NULL_MX
+        named = [record for record in exchangers if _is_host(record.exchange)]
+        if not named:
+            return DnsProblem.NO_HOST
+        own = [r.preference for r in named if r.exchange.lower() == self._own_name]
+        hosts = [record for record in named if not own or record.preference < min(own)]
+        if not hosts:
+            return DnsProblem.LOOPS_BACK
+        # Sorted first, because name servers rotate records: a seed then gives one order.
+        hosts.sort(key=lambda record: record.exchange)
+        self._chance.shuffle(hosts)
+        hosts.sort(key=lambda record: record.preference)
+        return hosts[:MOST_EXCHANGERS]
+
+
+def _is_host(exchange: str) -> bool:
+    try:
+        parse_domain(exchange)
+    except ValueError:
+        return False
+    return True
