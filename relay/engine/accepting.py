@@ -105,13 +105,13 @@ class Acceptor:
 
     async def _deliver(self, message: InHand, in_force: PolicyInForce) -> CodeEntry:
         policy = in_force.policy
+        message.client_waits = True
         await self._store(message, RecipientState.INLINE)
         loop = asyncio.get_running_loop()
         steps = await self._rounds.run(
             message,
             in_force,
             schedule=ONE_TRY,
-            client_waits=True,
             deadline=loop.time() + policy.delivery.reply_within.total_seconds(),
         )
         self._wake_queue()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
@@ -18,10 +19,16 @@ from relay.core.steps import InClear, NoHost, Try
 from relay.core.tls_policy import PolicyMatch, TlsPolicy
 from relay.core.verdicts import Verdict
 from relay.engine.in_force import PolicyInForce
+from relay.engine.slots import Slots
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
 from relay.outbound.transaction import Admitted
 
 log = logging.getLogger("relay.engine")
+
+SESSIONS: Final = 50
+"""Sessions at the same time."""
+SESSIONS_PER_HOST: Final = 20
+"""Sessions with one host at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +61,12 @@ class Attempts:
         allow_external: bool,
         clock: Clock,
         new_id: Callable[[], str],
-        sessions_at_once: int = 50,
     ) -> None:
         self._hostname = hostname
         self._allow_external = allow_external
         self._clock = clock
         self._new_id = new_id
-        self._slots = asyncio.Semaphore(sessions_at_once)
+        self._slots = Slots(in_all=SESSIONS, per_host=SESSIONS_PER_HOST)
 
     def without_host(self, task: Task, step: NoHost) -> Result:
         """Record that no host could be tried."""
@@ -80,7 +86,20 @@ class Attempts:
 
         `deadline` is a time of the event loop; what has no outcome by then is out of time.
         """
-        async with self._slots:
+        async with contextlib.AsyncExitStack() as slot:
+            started_at = self._clock.now()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await slot.enter_async_context(self._slots.hold(step.hop))
+            except TimeoutError:
+                return self._result(
+                    task,
+                    step,
+                    session=None,
+                    verdict=None,
+                    outcomes=_all(task.recipients, _late(step, in_force)),
+                    started_at=started_at,
+                )
             return await self._make(task, step, in_force, deadline)
 
     async def _make(
@@ -124,11 +143,7 @@ class Attempts:
                         case _:
                             assert_never(admission)
         except TimeoutError:
-            late = LocalRefusal(
-                problem=LocalProblem.OUT_OF_TIME,
-                detail=f"{step.hop} gave no outcome within {delivery.reply_within}",
-            )
-            outcomes = _all(task.recipients, late)
+            outcomes = _all(task.recipients, _late(step, in_force))
         except Exception:
             log.exception("message %s: an attempt at %s broke", task.envelope.id, step.hop)
             broken = LocalRefusal(
@@ -184,6 +199,13 @@ def _policy_of_try(policy: TlsPolicy, in_clear: InClear) -> TlsPolicy:
             return policy.in_clear()
         case _:
             assert_never(in_clear)
+
+
+def _late(step: Try, in_force: PolicyInForce) -> LocalRefusal:
+    within = in_force.policy.delivery.reply_within
+    return LocalRefusal(
+        problem=LocalProblem.OUT_OF_TIME, detail=f"{step.hop} gave no outcome within {within}"
+    )
 
 
 def _all(recipients: Sequence[str], failure: Failure) -> tuple[RecipientOutcome, ...]:

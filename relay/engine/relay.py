@@ -23,6 +23,7 @@ from relay.engine.clock import SystemClock
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer, Unobserved
 from relay.engine.queue import Queue
+from relay.engine.records import Records
 from relay.engine.rounds import Rounds
 from relay.engine.settling import Settler
 from relay.inbound.credentials import Credentials
@@ -157,6 +158,7 @@ class Relay:
             authority = self._lab.authority
         self._in_force = PolicyInForce.load(self._first_policy, authority)
         chance = random.Random(options.seed)  # noqa: S311  # spreads load, guards no secret
+        records = Records(journal=journal.writer, clock=self._clock)
         rounds = Rounds(
             attempts=Attempts(
                 hostname=options.hostname,
@@ -174,13 +176,14 @@ class Relay:
                 chance=chance,
             ),
             listeners=lambda: [(e.host, e.port) for e in self._endpoints],
-            journal=journal.writer,
+            records=records,
             clock=self._clock,
             observer=self._observer,
         )
         queue = Queue(
             journal=journal.reader,
             rounds=rounds,
+            records=records,
             in_force=lambda: self._in_force,
             clock=self._clock,
         )
@@ -195,6 +198,8 @@ class Relay:
             wake_queue=queue.wake,
         )
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        late = tasks.create_task(records.run(), name="records")
+        self._stack.callback(late.cancel)
         running = tasks.create_task(queue.run(), name="queue")
         self._stack.push_async_callback(self._stop_queue, queue, running)
 

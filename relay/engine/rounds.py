@@ -20,19 +20,24 @@ from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
 from relay.engine.attempts import Attempts, Result, Task
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
+from relay.engine.records import Records
 from relay.engine.settling import Round, Settled, Settler
-from relay.journal.api import Batch, JournalWriter
+from relay.journal.api import Batch
 from relay.lookup.ourselves import own_listeners
 from relay.lookup.resolver import Resolver
 
 
 @dataclass(slots=True, kw_only=True)
 class InHand:
-    """A message being worked on: those of its recipients that are, and all attempts so far."""
+    """A message being worked on: those of its recipients that are, and all attempts so far.
+
+    `client_waits` for the outcome, and is told it.
+    """
 
     envelope: Envelope
     content: bytes
     recipients: tuple[str, ...]
+    client_waits: bool = False
     attempts: list[Attempt] = field(default_factory=list)
 
     def history(self, recipient: str) -> tuple[Tried, ...]:
@@ -53,7 +58,7 @@ class Rounds:
         settler: Settler,
         resolver: Resolver,
         listeners: Callable[[], Iterable[tuple[str, int]]],
-        journal: JournalWriter,
+        records: Records,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -61,7 +66,7 @@ class Rounds:
         self._settler = settler
         self._resolver = resolver
         self._listeners = listeners
-        self._journal = journal
+        self._records = records
         self._clock = clock
         self._observer = observer
 
@@ -71,13 +76,13 @@ class Rounds:
         in_force: PolicyInForce,
         *,
         schedule: RetrySchedule,
-        client_waits: bool = False,
         deadline: float | None = None,
     ) -> dict[str, Settled]:
         """Try what can be tried now; record attempts, states, bounces and notifications.
 
-        Returns where each recipient rests. `deadline` is a time of the event loop. Raises
-        `JournalError` where the records could not be written.
+        Returns where each recipient rests. `deadline` is a time of the event loop. While the
+        journal can't be written this waits, unless a client does; then JournalError is raised
+        where somebody else could not be promised a notification.
         """
         before = len(message.attempts)
         groups: defaultdict[Domain, list[str]] = defaultdict(list)
@@ -99,15 +104,16 @@ class Rounds:
                 tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
                 policy=in_force.policy,
                 at=self._clock.now(),
-                client_waits=client_waits,
+                client_waits=message.client_waits,
             )
         )
-        await self._journal.write(
+        await self._write(
+            message,
             Batch(
                 messages=settlement.notifications,
                 bounces=settlement.bounces,
                 updates=settlement.updates,
-            )
+            ),
         )
         for bounce in settlement.bounces:
             self._observer.bounced(bounce)
@@ -177,6 +183,12 @@ class Rounds:
 
     async def _record(self, message: InHand, result: Result) -> None:
         sessions = (result.session,) if result.session else ()
-        await self._journal.write(Batch(sessions=sessions, attempts=(result.attempt,)))
+        await self._write(message, Batch(sessions=sessions, attempts=(result.attempt,)))
         message.attempts.append(result.attempt)
         self._observer.attempted(message.envelope, result.attempt, result.session)
+
+    async def _write(self, message: InHand, batch: Batch) -> None:
+        if message.client_waits:
+            await self._records.write_or_later(batch)
+        else:
+            await self._records.write(batch)

@@ -7,7 +7,7 @@ quick, and works in any process beside the one writer. Records are those of `rel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
@@ -18,6 +18,10 @@ from relay.core.records import Attempt, Bounce, Envelope, Session
 
 class JournalError(Exception):
     """The journal could not be opened, read or written; the message is one line for people."""
+
+
+class JournalUnavailable(JournalError):  # noqa: N818 - says what is the case
+    """The storage can't be written now: full, failing, read-only. The same may succeed later."""
 
 
 class JournalLocked(JournalError):  # noqa: N818 - says what is the case
@@ -178,8 +182,8 @@ class JournalWriter(Protocol):
     async def write(self, batch: Batch) -> None:
         """Return when all of `batch` is on disk, or raise JournalError and keep nothing of it.
 
-        The error says in one line what is wrong: disk full, read-only, a message that the journal
-        does not have. A later write may succeed. Batches become durable in the order of the calls.
+        The error says in one line what is wrong: a message that the journal does not have, or, as
+        JournalUnavailable, a disk that is full. Batches become durable in the order of the calls.
         Cancelling the caller does not take a batch back.
         """
         ...
@@ -255,8 +259,18 @@ class JournalReader(Protocol):
         """Return one session."""
         ...
 
-    def due(self, now: datetime, limit: int) -> tuple[DueRecipient, ...]:
-        """Return queued recipients whose time has come, the longest overdue first."""
+    def due(
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        not_messages: Collection[str] = (),
+        not_domains: Collection[str] = (),
+    ) -> tuple[DueRecipient, ...]:
+        """Return queued recipients whose time has come, the longest overdue first.
+
+        Those of `not_messages`, by id, and those in `not_domains` are passed over.
+        """
         ...
 
     def next_due(self) -> datetime | None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Final
 
-from relay.journal.api import JournalError
+from relay.journal.api import JournalError, JournalUnavailable
+
+_MAY_PASS: Final = (["FULL"], ["READONLY"], ["PERM"], ["CANTOPEN"], ["IOERR"], ["BUSY"], ["LOCKED"])
+"""Results that say more of the disk, or of another program, than of what was to be written."""
 
 
 def journal_error(error: sqlite3.Error, path: Path) -> JournalError:
     """Return the error to raise for one of SQLite's, by its result code."""
     name = getattr(error, "sqlite_errorname", "")
-    match name.split("_")[1:2]:
+    primary = name.split("_")[1:2]
+    kind = JournalUnavailable if primary in _MAY_PASS else JournalError
+    match primary:
         case ["FULL"]:
             what = "there is no space left for the journal"
         case ["READONLY"] | ["PERM"]:
@@ -30,4 +36,4 @@ def journal_error(error: sqlite3.Error, path: Path) -> JournalError:
             what = "the journal already has a record with an id of this batch"
         case _:
             what = f"SQLite failed the journal ({error})"
-    return JournalError(f"{what}: {path}")
+    return kind(f"{what}: {path}")

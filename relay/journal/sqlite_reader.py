@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -200,14 +201,26 @@ class SqliteReader:
             rows = query("SELECT record FROM sessions WHERE sequence = ?", sequence)
         return _decoded(Session, rows)[0]
 
-    def due(self, now: datetime, limit: int) -> tuple[DueRecipient, ...]:
+    def due(
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        not_messages: Collection[str] = (),
+        not_domains: Collection[str] = (),
+    ) -> tuple[DueRecipient, ...]:
         with self._snapshot() as query:
             rows = query(
                 "SELECT m.id, r.address, r.next_at "
                 "FROM recipients r INDEXED BY recipients_due "
                 "JOIN messages m ON m.sequence = r.message "
-                "WHERE r.state = 'queued' AND r.next_at <= ? ORDER BY r.next_at LIMIT ?",
+                "WHERE r.state = 'queued' AND r.next_at <= ? "
+                "AND m.id NOT IN (SELECT value FROM json_each(?)) "
+                "AND r.domain NOT IN (SELECT value FROM json_each(?)) "
+                "ORDER BY r.next_at LIMIT ?",
                 to_microseconds(now),
+                json.dumps([*not_messages]),
+                json.dumps([domain_key(domain) for domain in not_domains]),
                 limit,
             )
         return tuple(

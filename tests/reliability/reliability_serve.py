@@ -25,7 +25,7 @@ def spawned(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a relay and do not wait for it; kill it at the end, if nobody has."""
     state.mkdir(exist_ok=True)
-    with (state / "output").open("ab") as output:
+    with output_of(state).open("ab") as output:
         process = subprocess.Popen(
             [*command, "serve", "--state", str(state), "--policy", str(policy), *PORTS],
             env={**environment(state), **(also or {})},
@@ -39,9 +39,14 @@ def spawned(
             process.kill()
 
 
+def output_of(state: Path) -> Path:
+    """Where what the relay says goes: beside its state directory, whose disk may be full."""
+    return state.with_name(f"{state.name}.out")
+
+
 def smtp_port(state: Path) -> int:
     """Wait until the relay greets; return its port for SMTP."""
-    assert wait_until_ready(state / "serving.json", 60) == [], (state / "output").read_text()
+    assert wait_until_ready(state / "serving.json", 60) == [], output_of(state).read_text()
     serving = read_serving(state / "serving.json")
     assert serving is not None
     return next(entry.port for entry in serving.listeners if entry.kind == "smtp")
