@@ -21,26 +21,60 @@ honest           | clear     | encrypted | verified         | encrypted | verifi
 no-tls           | clear     | clear     | clear            | 451 4.7.6 | 451 4.7.6
 tls-refused      | clear     | clear     | clear            | 451 4.7.5 | 451 4.7.5
 handshake-fails  | clear     | clear     | clear            | 451 4.7.5 | 451 4.7.5
+implicit-tls     | encrypted | encrypted | verified         | encrypted | verified
 bad-certificate  | clear     | encrypted | 451 4.7.5        | encrypted | 451 4.7.5
+seen-by-few      | clear     | encrypted | verified         | encrypted | verified
 unknown-user     | 550 5.1.1 | 550 5.1.1 | 550 5.1.1        | 550 5.1.1 | 550 5.1.1
 busy-mailbox     | 450 4.2.1 | 450 4.2.1 | 450 4.2.1        | 450 4.2.1 | 450 4.2.1
 """
 
 _SCENARIOS: Final = """
-good                 | honest
-no-starttls          | no-tls
-starttls-stripped    | no-tls
-starttls-refused     | tls-refused
-tls11-only           | handshake-fails
-handshake-drop       | handshake-fails
-expired              | bad-certificate
-not-yet-valid        | bad-certificate
-self-signed          | bad-certificate
-untrusted-root       | bad-certificate
-missing-intermediate | bad-certificate
-wrong-host           | bad-certificate
-user-unknown         | unknown-user
-mailbox-busy         | busy-mailbox
+good                       | honest
+tls12                      | honest
+tls13                      | honest
+ecdsa                      | honest
+rsa                        | honest
+wildcard                   | honest
+wants-client-certificate   | honest
+long-chain                 | honest
+ip-address-name            | honest
+thousand-names             | honest
+implicit-tls               | implicit-tls
+no-starttls                | no-tls
+starttls-stripped          | no-tls
+starttls-refused           | tls-refused
+tls11-only                 | handshake-fails
+handshake-drop             | handshake-fails
+expired                    | bad-certificate
+not-yet-valid              | bad-certificate
+self-signed                | bad-certificate
+untrusted-root             | bad-certificate
+missing-intermediate       | bad-certificate
+wrong-host                 | bad-certificate
+expired-intermediate       | bad-certificate
+expired-and-wrong-host     | bad-certificate
+untrusted-root-sent        | bad-certificate
+wildcard-too-deep          | bad-certificate
+wildcard-too-wide          | bad-certificate
+common-name-only           | bad-certificate
+no-names                   | bad-certificate
+domain-not-host            | bad-certificate
+ip-address-host            | bad-certificate
+rsa-1024                   | bad-certificate
+sha1-signature             | bad-certificate
+wrong-purpose              | bad-certificate
+not-a-ca-issuer            | bad-certificate
+name-constraint            | bad-certificate
+path-length                | bad-certificate
+unknown-critical-extension | bad-certificate
+expires-soon               | seen-by-few
+rotates                    | seen-by-few
+wrong-order-chain          | seen-by-few
+revoked                    | seen-by-few
+must-staple                | seen-by-few
+ca-as-leaf                 | seen-by-few
+user-unknown               | unknown-user
+mailbox-busy               | busy-mailbox
 """
 
 

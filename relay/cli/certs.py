@@ -10,11 +10,11 @@ from relay.cli.console import ExitCode, console, fail, print_json
 from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import timedelta
 
     from relay.core.jsonform import Json
-    from relay.lab.recipes import Recipe
+    from relay.lab.recipes import Recipe, Subordinate
 
 app = typer.Typer(
     name="certs",
@@ -65,6 +65,7 @@ def show_authority(
         print_json(
             {
                 "root": str(authority.root_path),
+                "crl": str(authority.crl_path),
                 "subject": root.subject.rfc4514_string(),
                 "fingerprint_sha256": fingerprint,
                 "valid_until": root.not_valid_after_utc.isoformat(),
@@ -76,6 +77,7 @@ def show_authority(
     typer.echo(f"Root         {authority.root_path}")
     typer.echo(f"Fingerprint  SHA-256 {fingerprint[:47]}")
     typer.echo(f"{'':21}{fingerprint[48:]}")
+    typer.echo(f"CRL          {authority.crl_path}")
     typer.echo(f"\n{WARNING}")
     for guide in guides:
         typer.echo(f"\n{guide.tool}")
@@ -125,15 +127,46 @@ def show_recipe(
     out.print(Text(recipe.name, style="bold"))
     out.print(Text(recipe.about))
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("Names", Text(", ".join(recipe.names)))
-    table.add_row("Issuer", recipe.issuer.value)
-    table.add_row("Valid from", _offset_words(recipe.valid_from))
-    table.add_row("Valid until", _offset_words(recipe.valid_until))
-    table.add_row("Key", recipe.key.value)
-    table.add_row("Sends", ", ".join(sent.value for sent in recipe.sends))
+    for label, words in _recipe_rows(recipe):
+        table.add_row(label, Text(words))
     table.add_row("Shown by", Text(", ".join(_shown_by(recipe.name))))
     out.print()
     out.print(table)
+
+
+def _recipe_rows(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Give what a recipe says, without what every honest certificate has."""
+    from relay.lab.recipes import Digest, Purpose
+
+    yield "Names", ", ".join(recipe.names) or "none"
+    if recipe.common_name is not None:
+        yield "Common name", recipe.common_name
+    yield "Issuer", recipe.issuer.value
+    for number, subordinate in enumerate(recipe.subordinates, start=1):
+        yield f"Subordinate {number}", _subordinate_words(subordinate)
+    yield "Valid from", _offset_words(recipe.valid_from)
+    yield "Valid until", _offset_words(recipe.valid_until)
+    yield "Key", recipe.key.value
+    if recipe.signature is not Digest.SHA256:
+        yield "Signature", recipe.signature.value
+    if recipe.purpose is not Purpose.SERVER:
+        yield "Purpose", recipe.purpose.value
+    if recipe.authority:
+        yield "Authority", "says that it may sign certificates"
+    if recipe.extensions:
+        yield "Extensions", ", ".join(extra.value for extra in recipe.extensions)
+    if recipe.revoked:
+        yield "Revoked", "on the lab's revocation list"
+    yield "Sends", ", ".join(sent.value for sent in recipe.sends)
+
+
+def _subordinate_words(subordinate: Subordinate) -> str:
+    words = ["an authority" if subordinate.authority else "no authority", subordinate.key.value]
+    if subordinate.path_length is not None:
+        words.append(f"path length {subordinate.path_length}")
+    if subordinate.permits:
+        words.append(f"for {', '.join(subordinate.permits)} only")
+    return f"{', '.join(words)}; runs out {_offset_words(subordinate.valid_until)}"
 
 
 def _recipes() -> Mapping[str, Recipe]:
@@ -146,10 +179,12 @@ def _recipes() -> Mapping[str, Recipe]:
 
 
 def _shown_by(recipe: str) -> list[str]:
-    from relay.lab.catalogue import CAPTURE, SCENARIOS
+    from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS
 
-    cards = (*SCENARIOS.values(), CAPTURE.card)
-    return [card.name for card in cards if card.recipe == recipe]
+    entries = (*LAB_SCENARIOS.values(), CAPTURE)
+    return [
+        entry.card.name for entry in entries if recipe in (entry.rotation or {entry.card.recipe})
+    ]
 
 
 def _offset_words(offset: timedelta) -> str:

@@ -107,7 +107,7 @@ def _print_table(cells: Sequence[Cell]) -> None:
     from relay.core.settings import TlsSetting
 
     out = console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("scenario", no_wrap=True)
     for setting in TlsSetting:
         table.add_column(setting.label, min_width=9)

@@ -88,7 +88,7 @@ def show_scenario(
     if card.stage is not None:
         facts.add_row("Stage", Text(card.stage.value))
     facts.add_row("Certificate", Text(_certificate_words(card)))
-    facts.add_row("Address", Text(f"anyone@{card.mail_domain}, host {card.host}"))
+    facts.add_row("Address", Text(f"anyone@{card.mail_domain}, {_host_words(card)}"))
     out.print()
     out.print(facts)
     verdicts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -99,6 +99,18 @@ def show_scenario(
     out.print()
     out.print(verdicts)
     out.print(f"\nTry it: relay send anyone@{card.mail_domain}", markup=False)
+
+
+def _host_words(card: Scenario) -> str:
+    from relay.core.scenarios import ReachedBy
+    from relay.core.settings import TlsMode
+
+    host = "reached by its IP address" if card.reached_by is ReachedBy.ADDRESS else card.host
+    match card.mode:
+        case TlsMode.STARTTLS:
+            return f"host {host}"
+        case TlsMode.IMPLICIT:
+            return f"host {host} (TLS from the first octet)"
 
 
 def _certificate_words(card: Scenario) -> str:

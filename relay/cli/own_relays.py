@@ -1,4 +1,4 @@
-"""Five relays of our own, one for each setting, before one lab: what the audits run on."""
+"""Five relays of our own, one for each setting, each before a lab: what the audits run on."""
 
 from __future__ import annotations
 
@@ -78,16 +78,19 @@ def _message(recipient: str, message_id: str) -> bytes:
 
 @contextlib.asynccontextmanager
 async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest], Look]]:
-    """Start a lab and a relay for each setting, on free ports; all of it is gone at the end."""
+    """Start a lab and a relay for each setting, on free ports; all of it is gone at the end.
+
+    The labs are of one authority, but what one receiver goes through by turns is each one's own.
+    """
     with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
         base = Path(directory)
         authority = LabAuthority(base / "certs")
-        async with (
-            Lab(authority, now=lambda: datetime.now(UTC)) as lab,
-            contextlib.AsyncExitStack() as stack,
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            labs: list[Lab] = []
             relays: dict[TlsSetting, RelayUnderTest] = {}
             for setting in TlsSetting:
+                lab = Lab(authority, now=lambda: datetime.now(UTC))
+                labs.append(await stack.enter_async_context(lab))
                 options = RelayOptions(
                     listeners=(ListenerConfig(kind=ListenerKind.SMTP, host="127.0.0.1", port=0),),
                     journal=base / setting.value / "journal.sqlite3",
@@ -99,7 +102,8 @@ async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest
                 relays[setting] = OwnRelay(relay)
 
             def look(scenario: str, mark: str) -> Arrived:
-                stored = [m for m in lab.messages(scenario) if mark.encode() in m.content]
+                messages = (m for lab in labs for m in lab.messages(scenario))
+                stored = [m for m in messages if mark.encode() in m.content]
                 return Arrived(copies=len(stored), encrypted=all(m.encrypted for m in stored))
 
             yield relays, look

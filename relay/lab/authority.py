@@ -21,16 +21,14 @@ from typing import Final, assert_never
 
 import trustme
 
-from relay.lab.recipes import Issuer, KeyKind, Recipe, Sent
-from relay.lab.selfsigned import issue_self_signed
+from relay.lab.issuing import ORGANIZATION, CertificateForm, Signer, issue
+from relay.lab.recipes import Digest, Issuer, KeyKind, Recipe, Sent
+from relay.lab.revocation import REVOKED_SERIAL, is_list_of, revocation_list
 
-MAX_COMMON_NAME: Final = 64
-"""Characters, RFC 5280 appendix A.1 (ub-common-name)."""
-
-_TRUSTME_KEYS: Final = {
-    KeyKind.EC_P256: trustme.KeyType.ECDSA,
-    KeyKind.RSA_2048: trustme.KeyType.RSA,
-}
+_PATH_LENGTH: Final = 9
+"""How many authorities may stand in line below a root; the lab's longest chain has six."""
+_FILE_VERSION: Final = 2
+"""Part of the files' names; a new number makes new authorities, where old ones won't do."""
 
 
 class AuthorityError(Exception):
@@ -39,17 +37,21 @@ class AuthorityError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedCertificate:
-    """What a server loads: the certificates it sends, in order, and the key of the first."""
+    """What a server loads: the certificates it sends, in order, and the key of the first.
+
+    `weak` tells that OpenSSL refuses to load them at its usual security level.
+    """
 
     chain_pem: bytes
     key_pem: bytes = field(repr=False)
     issued_at: datetime
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Authority:
-    root: trustme.CA
-    intermediate: trustme.CA
+    root: Signer
+    intermediate: Signer
 
     @classmethod
     def make(cls, name: str) -> _Authority:
@@ -61,21 +63,21 @@ class _Authority:
             return trustme.CA(
                 parent_cert=parent,
                 path_length=path_length,
-                organization_name="Relaylab, for tests only",
+                organization_name=ORGANIZATION,
                 organization_unit_name=f"{name} {kind} {unique}",
             )
 
-        root = ca("root", None, 1)
-        return cls(root, ca("intermediate", root, 0))
+        root = ca("root", None, _PATH_LENGTH)
+        return cls(_signer(root), _signer(ca("intermediate", root, 0)))
 
     def to_json(self) -> bytes:
         return json.dumps(
             {
                 place: {
-                    "certificate": ca.cert_pem.bytes().decode("ascii"),
-                    "key": ca.private_key_pem.bytes().decode("ascii"),
+                    "certificate": signer.pem.decode("ascii"),
+                    "key": signer.key_pem.decode("ascii"),
                 }
-                for place, ca in (("root", self.root), ("intermediate", self.intermediate))
+                for place, signer in (("root", self.root), ("intermediate", self.intermediate))
             },
             indent=2,
         ).encode("ascii")
@@ -84,13 +86,20 @@ class _Authority:
     def from_json(cls, text: bytes) -> _Authority:
         data = json.loads(text)
         root, intermediate = (
-            trustme.CA.from_pem(
+            Signer.from_pem(
                 data[place]["certificate"].encode("ascii"), data[place]["key"].encode("ascii")
             )
             for place in ("root", "intermediate")
         )
-        intermediate.parent_cert = root
         return cls(root, intermediate)
+
+
+def _signer(ca: trustme.CA) -> Signer:
+    return Signer.from_pem(ca.cert_pem.bytes(), ca.private_key_pem.bytes())
+
+
+_Wanted = tuple[Recipe, str, str, tuple[str, ...]]
+"""A recipe, the host and the address of its receiver, and further names."""
 
 
 class LabAuthority:
@@ -102,12 +111,15 @@ class LabAuthority:
     def __init__(self, directory: Path, *, now: Callable[[], datetime] | None = None) -> None:
         self._now = now or (lambda: datetime.now(UTC))
         self._directory = directory
-        self._issued: dict[tuple[Recipe, str, tuple[str, ...]], IssuedCertificate] = {}
+        self._issued: dict[_Wanted, IssuedCertificate] = {}
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lab = self._load_or_make("lab")
             self._unknown = self._load_or_make("unknown")
-            self._publish_root()
+            self._publish(self.root_path, self.root_pem)
+            if not self._has_revocation_list():
+                issuer = self._lab.intermediate
+                self._publish(self.crl_path, revocation_list(issuer, self._now()))
         except OSError as error:
             raise AuthorityError(
                 f"the lab's certificates can't be kept in {directory}: {error.strerror}"
@@ -121,69 +133,98 @@ class LabAuthority:
     @property
     def root_pem(self) -> bytes:
         """The lab's root certificate."""
-        return self._lab.root.cert_pem.bytes()
+        return self._lab.root.pem
+
+    @property
+    def crl_path(self) -> Path:
+        """The file with the revocation list of the lab's intermediate: for a policy's `crl`."""
+        return self._directory / "lab-crl.pem"
 
     @property
     def intermediates_pem(self) -> bytes:
         """The lab's intermediate certificates, which an honest receiver sends."""
-        return self._lab.intermediate.cert_pem.bytes()
+        return self._lab.intermediate.pem
 
-    def issue(self, recipe: Recipe, host: str, *, also: tuple[str, ...] = ()) -> IssuedCertificate:
+    def issue(
+        self, recipe: Recipe, host: str, address: str = "127.0.0.1", *, also: tuple[str, ...] = ()
+    ) -> IssuedCertificate:
         """Return the certificate of a recipe for the receiver `host`, `also` bearing these names.
 
-        The same one every time, until half the way to the nearer of its dates is gone: a
-        certificate "not valid before tomorrow" must not turn valid in a lab that runs for long.
+        `address` is the one that the receiver listens on. The certificate is the same one every
+        time, until half the way to the nearest of its dates is gone: a certificate "not valid
+        before tomorrow" must not turn valid in a lab that runs for long.
         """
-        wanted = (recipe, host, also)
+        wanted = (recipe, host, address, also)
         now = self._now()
         known = self._issued.get(wanted)
         if known is None or not timedelta(0) <= now - known.issued_at <= recipe.nearest_date / 2:
-            known = self._issued[wanted] = self._issue_now(recipe, host, also, now)
+            known = self._issued[wanted] = self._issue_now(recipe, host, address, also, now)
         return known
 
     def _issue_now(
-        self, recipe: Recipe, host: str, also: tuple[str, ...], now: datetime
+        self, recipe: Recipe, host: str, address: str, also: tuple[str, ...], now: datetime
     ) -> IssuedCertificate:
-        names = (*recipe.names_for(host), *also)
-        not_before, not_after = now + recipe.valid_from, now + recipe.valid_until
-        match recipe.issuer:
-            case Issuer.ITSELF:
-                leaf_pem, key_pem = issue_self_signed(
-                    names, recipe.key, not_before=not_before, not_after=not_after
-                )
-                return IssuedCertificate(chain_pem=leaf_pem, key_pem=key_pem, issued_at=now)
-            case Issuer.LAB_ROOT:
-                authority, issuer = self._lab, self._lab.root
-            case Issuer.LAB_INTERMEDIATE:
-                authority, issuer = self._lab, self._lab.intermediate
-            case Issuer.UNKNOWN_ROOT:
-                authority, issuer = self._unknown, self._unknown.root
-            case Issuer.UNKNOWN_INTERMEDIATE:
-                authority, issuer = self._unknown, self._unknown.intermediate
-            case _:
-                assert_never(recipe.issuer)
-        leaf = issuer.issue_cert(
-            *names,
-            common_name=names[0] if len(names[0]) <= MAX_COMMON_NAME else None,
-            organization_name="Relaylab, for tests only",
-            organization_unit_name=recipe.name,
-            not_before=not_before,
-            not_after=not_after,
-            key_type=_TRUSTME_KEYS[recipe.key],
+        authority, issuer = self._issuer(recipe.issuer)
+        subordinates: list[Signer] = []
+        for number, subordinate in enumerate(recipe.subordinates, start=1):
+            form = CertificateForm(
+                unit=f"{recipe.name} subordinate {number}",
+                not_before=now + subordinate.valid_from,
+                not_after=now + subordinate.valid_until,
+                key=subordinate.key,
+                authority=subordinate.authority,
+                path_length=subordinate.path_length,
+                permits=subordinate.permits,
+            )
+            issuer = issue(form, issuer)
+            subordinates.insert(0, issuer)
+        leaf = issue(
+            CertificateForm(
+                unit=recipe.name,
+                not_before=now + recipe.valid_from,
+                not_after=now + recipe.valid_until,
+                common_name=recipe.common_name_for(host, address),
+                names=(*recipe.names_for(host, address), *also),
+                key=recipe.key,
+                digest=recipe.signature,
+                purpose=recipe.purpose,
+                authority=recipe.authority,
+                extras=recipe.extensions,
+                serial=REVOKED_SERIAL if recipe.revoked else None,
+            ),
+            issuer,
         )
-        chain: Mapping[Sent, trustme.Blob] = {
-            Sent.LEAF: leaf.cert_chain_pems[0],
-            Sent.INTERMEDIATE: authority.intermediate.cert_pem,
-            Sent.ROOT: authority.root.cert_pem,
+        chain: Mapping[Sent, list[Signer]] = {
+            Sent.LEAF: [leaf],
+            Sent.SUBORDINATES: subordinates,
+            Sent.INTERMEDIATE: [authority.intermediate],
+            Sent.ROOT: [authority.root],
         }
         return IssuedCertificate(
-            chain_pem=b"".join(chain[sent].bytes() for sent in recipe.sends),
-            key_pem=leaf.private_key_pem.bytes(),
+            chain_pem=b"".join(signer.pem for sent in recipe.sends for signer in chain[sent]),
+            key_pem=leaf.key_pem,
             issued_at=now,
+            weak=recipe.key is KeyKind.RSA_1024 or recipe.signature is Digest.SHA1,
         )
 
+    def _issuer(self, issuer: Issuer) -> tuple[_Authority, Signer | None]:
+        """Return an issuer with its authority; None for a certificate that signs itself."""
+        match issuer:
+            case Issuer.ITSELF:
+                return self._lab, None
+            case Issuer.LAB_ROOT:
+                return self._lab, self._lab.root
+            case Issuer.LAB_INTERMEDIATE:
+                return self._lab, self._lab.intermediate
+            case Issuer.UNKNOWN_ROOT:
+                return self._unknown, self._unknown.root
+            case Issuer.UNKNOWN_INTERMEDIATE:
+                return self._unknown, self._unknown.intermediate
+            case _:
+                assert_never(issuer)
+
     def _load_or_make(self, name: str) -> _Authority:
-        path = self._directory / f"{name}-authority.json"
+        path = self._directory / f"{name}-authority-{_FILE_VERSION}.json"
         if not path.exists():
             # A hard link is made by one process only; the other one reads what that one made.
             with self._written(_Authority.make(name).to_json()) as new, suppress(FileExistsError):
@@ -195,13 +236,20 @@ class LabAuthority:
                 f"{path} is not an authority of the lab; delete it, and it is made anew"
             ) from error
 
-    def _publish_root(self) -> None:
+    def _has_revocation_list(self) -> bool:
+        try:
+            return is_list_of(self.crl_path.read_bytes(), self._lab.intermediate)
+        except FileNotFoundError:
+            return False
+
+    def _publish(self, path: Path, content: bytes) -> None:
+        """Write a file that everybody may read, unless it is there already."""
         with suppress(FileNotFoundError):
-            if self.root_path.read_bytes() == self.root_pem:
+            if path.read_bytes() == content:
                 return
-        with self._written(self.root_pem) as new:
+        with self._written(content) as new:
             new.chmod(0o644)
-            new.replace(self.root_path)
+            new.replace(path)
 
     @contextmanager
     def _written(self, content: bytes) -> Iterator[Path]:

@@ -8,13 +8,14 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from relay.core.routing import HostAddress
-from relay.lab.authority import IssuedCertificate, LabAuthority
+from relay.lab.authority import LabAuthority
 from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_scenario
-from relay.lab.listener import ScenarioListener
+from relay.lab.listener import Certificate, ScenarioListener
 from relay.lab.received import ReceivedMessage, ReceivedSession
 from relay.lab.recipes import Recipe, shipped_recipes
 from relay.lab.scripts import LabScenario, ServeTls
@@ -122,9 +123,12 @@ class Lab:
         return tuple(message for session in self.received(name) for message in session.messages)
 
     def reset(self) -> None:
-        """Forget everything that was received; receivers and open sessions go on."""
+        """Forget everything that was received, and begin anew what goes by turns.
+
+        Receivers and open sessions go on.
+        """
         for listener in self._listeners.values():
-            listener.store.clear()
+            listener.reset()
 
     async def wait_for_message(
         self,
@@ -161,11 +165,12 @@ class Lab:
         self._change.set()
         self._change = asyncio.Event()
 
-    def _certificate(self, scenario: LabScenario) -> Callable[[], IssuedCertificate] | None:
-        if scenario.card.recipe is None:
-            return None
-        recipe = self._recipes[scenario.card.recipe]
-        return lambda: self._authority.issue(recipe, scenario.card.host)
+    def _certificates(self, scenario: LabScenario) -> tuple[Certificate, ...]:
+        card = scenario.card
+        names = scenario.rotation or ((card.recipe,) if card.recipe else ())
+        return tuple(
+            partial(self._authority.issue, self._recipes[name], card.host) for name in names
+        )
 
     async def _start(self, scenario: LabScenario) -> HostAddress:
         name = scenario.card.name
@@ -184,7 +189,7 @@ class Lab:
                     pass
             listener = ScenarioListener(
                 scenario,
-                certificate=self._certificate(scenario),
+                certificates=self._certificates(scenario),
                 now=self._now,
                 changed=self._changed,
                 idle_seconds=self._idle_seconds,

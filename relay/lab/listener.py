@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from ipaddress import ip_address
@@ -14,7 +14,7 @@ from typing import Final
 
 from relay.core.ids import ENTROPY_BITS, make_id
 from relay.core.routing import HostAddress
-from relay.core.settings import TlsMode
+from relay.core.scenarios import ReachedBy
 from relay.core.transcripts import TranscriptLog
 from relay.lab.authority import IssuedCertificate
 from relay.lab.received import ReceivedMessage, SessionRecord, SessionStore
@@ -28,26 +28,35 @@ _CLOSE_SECONDS: Final = 0.5
 _log: Final = logging.getLogger(__name__)
 
 
+Certificate = Callable[[str], IssuedCertificate]
+"""Returns what a receiver shows that listens on the given address."""
+
+
 class ScenarioListener:
-    """Listens for one scenario. `certificate` returns what to show, None for one without TLS."""
+    """Listens for one scenario.
+
+    `certificates` are shown in turn, handshake by handshake; none for a receiver without TLS.
+    """
 
     def __init__(
         self,
         scenario: LabScenario,
         *,
-        certificate: Callable[[], IssuedCertificate] | None,
+        certificates: Sequence[Certificate],
         now: Callable[[], datetime],
         changed: Callable[[], None],
         idle_seconds: float,
     ) -> None:
         self._scenario = scenario
-        self._certificate = certificate
+        self._certificates = certificates
+        self._address = ""
+        self._handshakes = 0
         self._now = now
         self._changed = changed
         self._idle_seconds = idle_seconds
         self._store = SessionStore()
         self._server: asyncio.Server | None = None
-        self._context: tuple[IssuedCertificate, ssl.SSLContext] | None = None
+        self._contexts: dict[int, tuple[IssuedCertificate, ssl.SSLContext]] = {}
         self._sessions: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._open_sessions = 0
         self._closed = False
@@ -64,13 +73,20 @@ class ScenarioListener:
 
     async def start(self, bind: str, port: int) -> HostAddress:
         """Listen, and return where; raise OSError where that is not possible."""
-        self._server = await asyncio.start_server(self._connected, bind, port)
+        self._server = await asyncio.start_server(self._connected, bind, port, start_serving=False)
         address, bound_port = self._server.sockets[0].getsockname()[:2]
         if (bound := ip_address(address)).is_unspecified:
             address = "127.0.0.1" if bound.version == 4 else "::1"
-        return HostAddress(
-            name=self._scenario.card.host, address=address, port=bound_port, mode=TlsMode.STARTTLS
-        )
+        self._address = address
+        await self._server.start_serving()
+        card = self._scenario.card
+        name = address if card.reached_by is ReachedBy.ADDRESS else card.host
+        return HostAddress(name=name, address=address, port=bound_port, mode=card.mode)
+
+    def reset(self) -> None:
+        """Forget what was received, and begin the certificates' turns anew."""
+        self._store.clear()
+        self._handshakes = 0
 
     async def close(self) -> None:
         """Stop listening and end every session at once."""
@@ -139,12 +155,14 @@ class ScenarioListener:
         return self._scenario.card.name
 
     def _server_context(self, script: ServeTls) -> ssl.SSLContext:
-        """Return a context whose certificate is still as its recipe wants it."""
-        assert self._certificate is not None
-        issued = self._certificate()
-        if self._context is None or self._context[0] is not issued:
-            self._context = (issued, server_context(issued, script))
-        return self._context[1]
+        """Return the next handshake's context, its certificate still as its recipe wants it."""
+        turn = self._handshakes % len(self._certificates)
+        self._handshakes += 1
+        issued = self._certificates[turn](self._address)
+        known = self._contexts.get(turn)
+        if known is None or known[0] is not issued:
+            known = self._contexts[turn] = (issued, server_context(issued, script))
+        return known[1]
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:

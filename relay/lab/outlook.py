@@ -30,8 +30,8 @@ def foretell(card: Scenario, setting: TlsSetting) -> Verdict:
     """
     policy = TlsPolicy.for_setting(setting)
     classes = {FAULTS[kind].fault_class for kind in card.faults}
-    if policy.starttls is Starttls.NEVER:
-        return judge(policy, _evidence(NotTried(), offered=True), ())
+    if policy.starttls is Starttls.NEVER and card.mode is TlsMode.STARTTLS:
+        return judge(policy, _evidence(card, NotTried()), ())
     handshake: Handshake
     if FaultClass.HANDSHAKE in classes:
         handshake = HandshakeFailed(problem=HandshakeProblem.OTHER, detail=card.summary)
@@ -40,15 +40,13 @@ def foretell(card: Scenario, setting: TlsSetting) -> Verdict:
     else:
         handshake = HandshakeDone(version=TlsVersion.TLS1_3.label, cipher="")
     faults = tuple(TlsFault(kind=kind, detail=card.summary) for kind in card.faults)
-    return judge(
-        policy, _evidence(handshake, offered=FaultClass.NOT_OFFERED not in classes), faults
-    )
+    return judge(policy, _evidence(card, handshake), faults)
 
 
-def _evidence(handshake: Handshake, *, offered: bool) -> TlsEvidence:
+def _evidence(card: Scenario, handshake: Handshake) -> TlsEvidence:
+    """Return no more than what `judge` reads."""
     return TlsEvidence(
-        mode=TlsMode.STARTTLS,
+        mode=card.mode,
         observed_at=datetime.min,  # noqa: DTZ901 - `judge` reads no time
-        starttls_offered=offered,
         handshake=handshake,
     )

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from relay.core.replies import Reply
+from relay.core.settings import TlsMode
 from relay.core.transcripts import Direction
 from relay.lab.commands import CommandRefusedError, MailPath, parse_mail, parse_rcpt
 from relay.lab.received import ReceivedMessage, SessionRecord
@@ -56,12 +57,16 @@ class ReceiverSession:
         """Serve the client until it leaves or stays silent for too long."""
         with suppress(ConnectionEnded):
             try:
-                await self._wire.send(Reply(code=220, text=f"{self._card.host} ESMTP Relaylab"))
-                while await self._serve_command():
-                    pass
+                if self._card.mode is TlsMode.STARTTLS or await self._start_tls():
+                    await self._serve_commands()
             except ClientSilent:
                 await self._wire.send(Reply(code=421, text="4.4.2 Idle for too long"))
         await self._wire.close()
+
+    async def _serve_commands(self) -> None:
+        await self._wire.send(Reply(code=220, text=f"{self._card.host} ESMTP Relaylab"))
+        while await self._serve_command():
+            pass
 
     async def _serve_command(self) -> bool:
         """Read and answer one command; return False when the session is over."""
@@ -127,7 +132,7 @@ class ReceiverSession:
         await self._wire.send(Reply(code=250, text="\n".join(lines)))
 
     async def _starttls(self, argument: str) -> bool:
-        """Answer STARTTLS; return False when the handshake leaves no session (RFC 3207)."""
+        """Answer STARTTLS (RFC 3207); return False when the session is over."""
         if self._wire.encrypted:
             await self._wire.send(_BAD_SEQUENCE)
             return True
@@ -138,6 +143,10 @@ class ReceiverSession:
             return True
         self._forget_mail()
         self._greeted = False
+        return await self._start_tls()
+
+    async def _start_tls(self) -> bool:
+        """Do as the script says of the handshake; return False when it leaves no session."""
         try:
             match self._script.handshake:
                 case ServeTls() as script:

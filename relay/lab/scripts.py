@@ -7,6 +7,7 @@ declaration: the card for people, the script for the receiver.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, unique
 from typing import Final, Literal
 
 from relay.core.replies import Reply
@@ -17,6 +18,15 @@ GO_AHEAD: Final = Reply(code=220, text="2.0.0 Ready to start TLS")
 RECIPIENT_OK: Final = Reply(code=250, text="2.1.5 Recipient ok")
 
 
+@unique
+class ClientCertificate(Enum):
+    """Whether the receiver asks the client for a certificate (RFC 8446 section 4.3.2)."""
+
+    NOT_ASKED = "not-asked"
+    WANTED = "wanted"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeTls:
     """Complete the handshake, within these protocol versions."""
@@ -24,6 +34,7 @@ class ServeTls:
     kind: Literal["serve-tls"] = "serve-tls"
     minimum: TlsVersion = TlsVersion.TLS1_2
     maximum: TlsVersion = TlsVersion.TLS1_3
+    client_certificate: ClientCertificate = ClientCertificate.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +64,12 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabScenario:
-    """One scenario, whole: the card for people and the script for its receiver."""
+    """One scenario, whole: the card for people and the script for its receiver.
+
+    `rotation` names the recipes whose certificates are shown in turn, one for each handshake and
+    then over again; without it there is the card's recipe alone.
+    """
 
     card: Scenario
     script: Script = Script()
+    rotation: tuple[str, ...] = ()

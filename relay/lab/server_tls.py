@@ -10,7 +10,7 @@ from typing import Final
 
 from relay.core.settings import TlsVersion
 from relay.lab.authority import IssuedCertificate
-from relay.lab.scripts import ServeTls
+from relay.lab.scripts import ClientCertificate, ServeTls
 
 _OPENSSL_VERSIONS: Final = {
     TlsVersion.TLS1_0: ssl.TLSVersion.TLSv1,
@@ -35,7 +35,7 @@ def missing_version(script: ServeTls) -> TlsVersion | None:
 def server_context(issued: IssuedCertificate, script: ServeTls) -> ssl.SSLContext:
     """Return a context that shows `issued` and speaks the script's versions, without resumption."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if script.minimum in _DEPRECATED:
+    if script.minimum in _DEPRECATED or issued.weak:
         # OpenSSL 3 speaks TLS 1.0 and 1.1 at security level 0 only, and a key is judged by the
         # level at the moment when it is loaded.
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -43,6 +43,10 @@ def server_context(issued: IssuedCertificate, script: ServeTls) -> ssl.SSLContex
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = _OPENSSL_VERSIONS[script.minimum]
         context.maximum_version = _OPENSSL_VERSIONS[script.maximum]
+    if script.client_certificate is not ClientCertificate.NOT_ASKED:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=issued.chain_pem.decode("ascii"))
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     # The standard library loads keys from files only; this one is readable by its owner alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ssl
 import stat
 import subprocess
 import sys
@@ -13,35 +14,67 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from lab_handshakes import handshake, verify_code, verifying_context
 
+from relay.core.scenarios import Family
 from relay.lab.authority import AuthorityError, LabAuthority
+from relay.lab.catalogue import LAB_SCENARIOS
 from relay.lab.recipes import KeyKind, shipped_recipes
 from relay.lab.scripts import ServeTls
 from relay.lab.server_tls import server_context
 
 HOST = "mx.some.lab.test"
+NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME (include/openssl/x509_vfy.h), for which Python has no name."""
 
 VERIFY_CODES = {
     "good": 0,
+    "ecdsa": 0,
+    "rsa": 0,
+    "wildcard": 0,
+    "long-chain": 0,
+    "ip-address-name": 62,
+    "thousand-names": 0,
     "expired": 10,
     "not-yet-valid": 9,
+    "expires-soon": 0,
+    "expired-intermediate": 10,
+    "expired-and-wrong-host": 62,
     "self-signed": 18,
     "untrusted-root": 20,
+    "untrusted-root-sent": 19,
     "missing-intermediate": 20,
+    "wrong-order-chain": 0,
+    "revoked": 0,
+    "must-staple": 0,
     "wrong-host": 62,
+    "wildcard-too-deep": 62,
+    "wildcard-too-wide": 62,
+    "common-name-only": 62,
+    "no-names": 62,
+    "domain-not-host": 62,
+    "rsa-1024": 66,
+    "sha1-signature": 68,
+    "wrong-purpose": 26,
+    "ca-as-leaf": 0,
+    "not-a-ca-issuer": 79,
+    "name-constraint": 47,
+    "path-length": 25,
+    "unknown-critical-extension": 34,
 }
-"""OpenSSL's X509_V_ERR numbers, typed by hand from its x509_vfy.h."""
+"""OpenSSL's X509_V_ERR numbers, typed by hand from its x509_vfy.h, for a client that wants HOST."""
 
 CHAIN_LENGTHS = {
-    "good": 2,
-    "expired": 2,
-    "not-yet-valid": 2,
     "self-signed": 1,
-    "untrusted-root": 2,
     "missing-intermediate": 1,
-    "wrong-host": 2,
+    "untrusted-root-sent": 3,
+    "wrong-order-chain": 3,
+    "path-length": 3,
+    "long-chain": 7,
 }
+"""How many certificates are sent, where it is not two."""
 
 
 class Clock:
@@ -53,7 +86,10 @@ class Clock:
 
 
 def test_the_tables_name_every_recipe() -> None:
-    assert set(VERIFY_CODES) == set(CHAIN_LENGTHS) == set(shipped_recipes())
+    families = {Family.HONEST, Family.CERTIFICATE}
+    own = [entry for entry in LAB_SCENARIOS.values() if entry.card.family in families]
+    shown = {name for entry in own for name in (entry.card.recipe, *entry.rotation)}
+    assert set(VERIFY_CODES) == shown
 
 
 @pytest.mark.parametrize(("name", "code"), VERIFY_CODES.items())
@@ -62,36 +98,150 @@ def test_openssl_finds_exactly_the_fault_of_a_recipe(
 ) -> None:
     issued = authority.issue(shipped_recipes()[name], HOST)
     server = server_context(issued, ServeTls())
-    assert verify_code(server, verifying_context(authority.root_pem), HOST) == code
+    # Python before 3.13 takes a common name that nobody forbids it to take.
+    client = verifying_context(authority.root_pem)
+    client.hostname_checks_common_name = False
+    assert verify_code(server, client, HOST) == code
 
 
-@pytest.mark.parametrize(("name", "length"), CHAIN_LENGTHS.items())
-def test_a_recipe_sends_the_certificates_that_it_says(
-    authority: LabAuthority, name: str, length: int
-) -> None:
+@pytest.mark.parametrize("name", VERIFY_CODES)
+def test_a_recipe_sends_the_certificates_that_it_says(authority: LabAuthority, name: str) -> None:
     chain = x509.load_pem_x509_certificates(
         authority.issue(shipped_recipes()[name], HOST).chain_pem
     )
-    assert len(chain) == length
+    assert len(chain) == CHAIN_LENGTHS.get(name, 2)
+    if name == "wrong-order-chain":
+        chain[1:] = reversed(chain[1:])
     for below, above in pairwise(chain):
-        below.verify_directly_issued_by(above)
+        if name != "sha1-signature":
+            below.verify_directly_issued_by(above)
+        assert below.issuer == above.subject
 
 
-def test_only_one_thing_is_wrong_with_each_recipe(authority: LabAuthority) -> None:
-    # With the recipe's own fault out of the way, OpenSSL must be content.
-    recipes, intermediate = shipped_recipes(), authority.intermediates_pem
-    context = verifying_context(authority.root_pem + intermediate)
-    server = server_context(authority.issue(recipes["missing-intermediate"], HOST), ServeTls())
-    assert verify_code(server, context, HOST) == 0
-    server = server_context(authority.issue(recipes["wrong-host"], HOST), ServeTls())
-    context = verifying_context(authority.root_pem)
-    assert verify_code(server, context, "mail.elsewhere.test") == 0
-    self_signed = authority.issue(recipes["self-signed"], HOST)
-    context = verifying_context(self_signed.chain_pem)
-    assert verify_code(server_context(self_signed, ServeTls()), context, HOST) == 0
-    unknown = authority.issue(recipes["untrusted-root"], HOST)
+def check(
+    authority: LabAuthority,
+    name: str,
+    *,
+    want: str | None = HOST,
+    trust: int | None = None,
+    flags: int = 0,
+    level: int = 2,
+    common_name: bool = False,
+) -> int:
+    """Return OpenSSL's verify code of a recipe's certificate for a client with its own ideas.
+
+    `want` is the name that it wants, None for any; `trust` the place in the chain of a certificate
+    that it trusts besides the lab's root; `level` its security level.
+    """
+    issued = authority.issue(shipped_recipes()[name], HOST)
+    client = verifying_context(authority.root_pem)
+    client.check_hostname = want is not None
+    client.hostname_checks_common_name = common_name
+    client.verify_flags = ssl.VerifyFlags(client.verify_flags | flags)
+    client.set_ciphers(f"DEFAULT:@SECLEVEL={level}")
+    if trust is not None:
+        anchor = x509.load_pem_x509_certificates(issued.chain_pem)[trust]
+        client.load_verify_locations(cadata=anchor.public_bytes(Encoding.DER))
+    return verify_code(server_context(issued, ServeTls()), client, want or HOST)
+
+
+def test_with_its_own_fault_out_of_the_way_a_certificate_is_good(authority: LabAuthority) -> None:
+    for name in ("expired", "not-yet-valid", "expired-intermediate"):
+        assert check(authority, name, flags=NO_CHECK_TIME) == 0
+    for name, named in {
+        "wrong-host": "mail.elsewhere.test",
+        "wildcard-too-deep": "mx.lab.test",
+        "domain-not-host": "some.lab.test",
+        "ip-address-name": "127.0.0.1",
+        "no-names": None,
+        "wildcard-too-wide": None,
+    }.items():
+        assert check(authority, name, want=named) == 0
+    assert check(authority, "common-name-only", common_name=True) == 0
+    for name in ("rsa-1024", "sha1-signature"):
+        assert check(authority, name, level=0) == 0
+    assert check(authority, "self-signed", trust=0) == 0
+    assert check(authority, "untrusted-root", trust=1) == 0
+    assert check(authority, "untrusted-root-sent", trust=2) == 0
+
+
+def test_two_faults_are_two_faults(authority: LabAuthority) -> None:
+    name = "expired-and-wrong-host"
+    assert check(authority, name, flags=NO_CHECK_TIME) == 62
+    assert check(authority, name, want="mail.elsewhere.test") == 10
+    assert check(authority, name, want="mail.elsewhere.test", flags=NO_CHECK_TIME) == 0
+
+
+def test_a_missing_intermediate_is_all_that_is_missing(authority: LabAuthority) -> None:
+    context = verifying_context(authority.root_pem + authority.intermediates_pem)
+    issued = authority.issue(shipped_recipes()["missing-intermediate"], HOST)
+    assert verify_code(server_context(issued, ServeTls()), context, HOST) == 0
+
+
+def test_the_unknown_authority_bears_another_name(authority: LabAuthority) -> None:
+    unknown = authority.issue(shipped_recipes()["untrusted-root"], HOST)
     above = x509.load_pem_x509_certificates(unknown.chain_pem)[1]
     assert above.issuer != x509.load_pem_x509_certificate(authority.root_pem).subject
+
+
+def test_a_wildcard_for_a_top_level_domain_is_good_for_nobody(authority: LabAuthority) -> None:
+    assert check(authority, "wildcard-too-wide", want="some.test") == 62
+
+
+def leaf_of(authority: LabAuthority, name: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(authority.issue(shipped_recipes()[name], HOST).chain_pem)
+
+
+def test_what_openssl_does_not_look_at_is_there_all_the_same(authority: LabAuthority) -> None:
+    stapled = leaf_of(authority, "must-staple").extensions.get_extension_for_class(x509.TLSFeature)
+    assert list(stapled.value) == [x509.TLSFeatureType.status_request]
+    constraints = leaf_of(authority, "ca-as-leaf").extensions.get_extension_for_class(
+        x509.BasicConstraints
+    )
+    assert constraints.value.ca
+    left = leaf_of(authority, "expires-soon").not_valid_after_utc - datetime.now(UTC)
+    assert timedelta(days=1) < left <= timedelta(days=2)
+    names = leaf_of(authority, "thousand-names").extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert len(names.value) == 1000
+    algorithm = leaf_of(authority, "sha1-signature").signature_hash_algorithm
+    assert algorithm is not None
+    assert algorithm.name == "sha1"
+
+
+def test_the_revocation_list_is_there_before_the_revoked_certificate(tmp_path: Path) -> None:
+    clock = Clock()
+    authority = LabAuthority(tmp_path, now=clock)
+    crl = x509.load_pem_x509_crl(authority.crl_path.read_bytes())
+    assert crl.next_update_utc is not None
+    assert crl.last_update_utc < clock.time < crl.next_update_utc
+    assert leaf_of(authority, "good").serial_number not in {one.serial_number for one in crl}
+    for _ in range(2):
+        # One that was issued anew is revoked as well.
+        revoked = leaf_of(authority, "revoked")
+        assert crl.get_revoked_certificate_by_serial_number(revoked.serial_number)
+        clock.time += timedelta(days=30)
+    context = verifying_context(authority.root_pem)
+    context.load_verify_locations(cafile=str(authority.crl_path))
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    now = LabAuthority(tmp_path)
+    for name, code in (("revoked", 23), ("good", 0), ("rsa", 0)):
+        issued = now.issue(shipped_recipes()[name], HOST)
+        assert verify_code(server_context(issued, ServeTls()), context, HOST) == code
+
+
+def test_a_list_of_another_lab_is_replaced(tmp_path: Path) -> None:
+    ours, theirs = LabAuthority(tmp_path / "a"), LabAuthority(tmp_path / "b")
+    own = ours.crl_path.read_bytes()
+    assert LabAuthority(tmp_path / "a").crl_path.read_bytes() == own
+    for wrong in (theirs.crl_path.read_bytes(), b"no list at all"):
+        ours.crl_path.write_bytes(wrong)
+        replaced = LabAuthority(tmp_path / "a").crl_path.read_bytes()
+        issuer = x509.load_pem_x509_certificate(ours.intermediates_pem)
+        key = issuer.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        assert x509.load_pem_x509_crl(replaced).is_signature_valid(key)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +321,10 @@ def test_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert b"PRIVATE KEY" not in authority.root_path.read_bytes()
     assert {path.name for path in directory.iterdir()} == {
-        "lab-authority.json",
-        "unknown-authority.json",
+        "lab-authority-2.json",
+        "unknown-authority-2.json",
         "lab-root.pem",
+        "lab-crl.pem",
     }
     issued = authority.issue(shipped_recipes()["good"], HOST)
     assert b"PRIVATE KEY" in issued.key_pem
@@ -224,9 +375,9 @@ def test_a_root_file_that_does_not_belong_to_the_key_is_replaced(tmp_path: Path)
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"root": {"certificate": "x"}}', b"\xff"])
 def test_a_damaged_authority_is_named_not_replaced(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "lab-authority.json"
+    path = tmp_path / "lab-authority-2.json"
     path.write_bytes(content)
-    with pytest.raises(AuthorityError, match=r"lab-authority\.json .* delete it"):
+    with pytest.raises(AuthorityError, match=r"lab-authority-2\.json .* delete it"):
         LabAuthority(tmp_path)
     assert path.read_bytes() == content
 

@@ -19,6 +19,16 @@ ALL = [*SCENARIOS.values(), CAPTURE.card]
 
 FAULTS = {
     "good": (),
+    "tls12": (),
+    "tls13": (),
+    "ecdsa": (),
+    "rsa": (),
+    "wildcard": (),
+    "implicit-tls": (),
+    "wants-client-certificate": (),
+    "long-chain": (),
+    "ip-address-name": (),
+    "thousand-names": (),
     "no-starttls": (FaultKind.STARTTLS_NOT_OFFERED,),
     "starttls-refused": (FaultKind.STARTTLS_REFUSED,),
     "starttls-stripped": (FaultKind.STARTTLS_NOT_OFFERED,),
@@ -30,6 +40,31 @@ FAULTS = {
     "untrusted-root": (FaultKind.CERTIFICATE_UNTRUSTED_ROOT,),
     "missing-intermediate": (FaultKind.CERTIFICATE_MISSING_INTERMEDIATE,),
     "wrong-host": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "expired-intermediate": (FaultKind.CERTIFICATE_EXPIRED,),
+    "untrusted-root-sent": (FaultKind.CERTIFICATE_UNTRUSTED_ROOT,),
+    "wildcard-too-deep": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "wildcard-too-wide": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "common-name-only": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "no-names": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "domain-not-host": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "ip-address-host": (FaultKind.CERTIFICATE_NAME_MISMATCH,),
+    "rsa-1024": (FaultKind.CERTIFICATE_WEAK_KEY,),
+    "sha1-signature": (FaultKind.CERTIFICATE_WEAK_SIGNATURE,),
+    "wrong-purpose": (FaultKind.CERTIFICATE_WRONG_PURPOSE,),
+    "not-a-ca-issuer": (FaultKind.CERTIFICATE_ISSUER_INVALID,),
+    "name-constraint": (FaultKind.CERTIFICATE_NAME_CONSTRAINT,),
+    "path-length": (FaultKind.CERTIFICATE_ISSUER_INVALID,),
+    "unknown-critical-extension": (FaultKind.CERTIFICATE_UNKNOWN_EXTENSION,),
+    "expired-and-wrong-host": (
+        FaultKind.CERTIFICATE_EXPIRED,
+        FaultKind.CERTIFICATE_NAME_MISMATCH,
+    ),
+    "expires-soon": (),
+    "rotates": (),
+    "wrong-order-chain": (),
+    "revoked": (),
+    "must-staple": (),
+    "ca-as-leaf": (),
     "user-unknown": (),
     "mailbox-busy": (),
 }
@@ -39,6 +74,16 @@ V, E, C, R, X = "verified", "encrypted", "clear", "clear, second session", "noth
 # Typed by hand: off, preferred, preferred-verify, required, required-verify.
 OUTLOOK = {
     "good": (C, E, V, E, V),
+    "tls12": (C, E, V, E, V),
+    "tls13": (C, E, V, E, V),
+    "ecdsa": (C, E, V, E, V),
+    "rsa": (C, E, V, E, V),
+    "wildcard": (C, E, V, E, V),
+    "implicit-tls": (E, E, V, E, V),
+    "wants-client-certificate": (C, E, V, E, V),
+    "long-chain": (C, E, V, E, V),
+    "ip-address-name": (C, E, V, E, V),
+    "thousand-names": (C, E, V, E, V),
     "no-starttls": (C, C, C, X, X),
     "starttls-refused": (C, C, C, X, X),
     "starttls-stripped": (C, C, C, X, X),
@@ -50,6 +95,28 @@ OUTLOOK = {
     "untrusted-root": (C, E, X, E, X),
     "missing-intermediate": (C, E, X, E, X),
     "wrong-host": (C, E, X, E, X),
+    "expired-intermediate": (C, E, X, E, X),
+    "untrusted-root-sent": (C, E, X, E, X),
+    "wildcard-too-deep": (C, E, X, E, X),
+    "wildcard-too-wide": (C, E, X, E, X),
+    "common-name-only": (C, E, X, E, X),
+    "no-names": (C, E, X, E, X),
+    "domain-not-host": (C, E, X, E, X),
+    "ip-address-host": (C, E, X, E, X),
+    "rsa-1024": (C, E, X, E, X),
+    "sha1-signature": (C, E, X, E, X),
+    "wrong-purpose": (C, E, X, E, X),
+    "not-a-ca-issuer": (C, E, X, E, X),
+    "name-constraint": (C, E, X, E, X),
+    "path-length": (C, E, X, E, X),
+    "unknown-critical-extension": (C, E, X, E, X),
+    "expired-and-wrong-host": (C, E, X, E, X),
+    "expires-soon": (C, E, V, E, V),
+    "rotates": (C, E, V, E, V),
+    "wrong-order-chain": (C, E, V, E, V),
+    "revoked": (C, E, V, E, V),
+    "must-staple": (C, E, V, E, V),
+    "ca-as-leaf": (C, E, V, E, V),
     "user-unknown": (C, E, V, E, V),
     "mailbox-busy": (C, E, V, E, V),
 }
@@ -61,7 +128,7 @@ def test_the_list_is_the_one_that_is_promised() -> None:
 
 @pytest.mark.parametrize("card", ALL, ids=lambda card: card.name)
 def test_a_card_is_complete(card: Scenario) -> None:
-    assert card.host == f"mx.{card.mail_domain}"
+    assert card.host == (card.host_name or f"mx.{card.mail_domain}")
     for text in (card.summary, card.in_the_wild, card.remedy):
         assert text[0].isupper()
         assert text.endswith(".")
@@ -77,11 +144,13 @@ def test_a_card_is_complete(card: Scenario) -> None:
 def test_a_scenario_breaks_in_one_place(entry: LabScenario) -> None:
     card, script = entry.card, entry.script
     match card.family:
-        case Family.HONEST | Family.CERTIFICATE:
+        case Family.HONEST:
+            assert script == Script() or card.recipe == "good"
+        case Family.CERTIFICATE:
             assert script == Script()
         case _:
             assert script != Script()
-    if card.family is not Family.CERTIFICATE:
+    if card.family not in {Family.HONEST, Family.CERTIFICATE}:
         assert card.recipe in {None, "good"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.resources import shipped
-from relay.lab.catalogue import CAPTURE, SCENARIOS
+from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS
 from relay.lab.recipes import (
     Issuer,
     KeyKind,
@@ -61,12 +61,37 @@ def test_a_recipe_is_named_after_its_file_and_filled_with_defaults(tmp_path: Pat
     assert recipe.issuer is Issuer.LAB_INTERMEDIATE
     assert recipe.key is KeyKind.EC_P256
     assert recipe.sends == (Sent.LEAF, Sent.INTERMEDIATE)
-    assert recipe.names_for("mx.a.test") == ("mx.a.test", "mail.mx.a.test")
+    assert recipe.names_for("mx.a.test", "127.0.0.1") == ("mx.a.test", "mail.mx.a.test")
+    assert recipe.common_name_for("mx.a.test", "127.0.0.1") == "mx.a.test"
     assert recipe.nearest_date == timedelta(days=1)
 
 
+@pytest.mark.parametrize(
+    ("written", "names", "common_name"),
+    [
+        ('["*.{domain}", "{host}"]', ("*.a.test", "mx.a.test"), "*.a.test"),
+        ('["{address}"]', ("192.0.2.7",), "192.0.2.7"),
+        ('["n{1..3}.{domain}"]', ("n1.a.test", "n2.a.test", "n3.a.test"), "n1.a.test"),
+        ("[]", (), None),
+        ('[]\ncommon_name: "{host}"', (), "mx.a.test"),
+    ],
+)
+def test_placeholders_in_names(
+    tmp_path: Path, written: str, names: tuple[str, ...], common_name: str | None
+) -> None:
+    text = GOOD.replace('["{host}", "mail.{host}"]', written)
+    recipe = read_recipe(write(tmp_path, text))
+    assert recipe.names_for("mx.a.test", "192.0.2.7") == names
+    assert recipe.common_name_for("mx.a.test", "192.0.2.7") == common_name
+
+
+def test_the_nearest_date_is_that_of_any_certificate(tmp_path: Path) -> None:
+    text = GOOD.replace("-1d", "-9d") + "subordinates: [{}, {valid_until: 2h}]\n"
+    assert read_recipe(write(tmp_path, text)).nearest_date == timedelta(hours=2)
+
+
 def test_every_problem_of_a_file_is_named(tmp_path: Path) -> None:
-    text = "about: x\nnames: []\nissuer: nobody\nvalid_from: soon\nvalid_until: 1d\ncolour: red\n"
+    text = "about: x\nnames: 7\nissuer: nobody\nvalid_from: soon\nvalid_until: 1d\ncolour: red\n"
     with pytest.raises(RecipeError) as caught:
         read_recipe(write(tmp_path, text))
     for word in ("some.yaml", "names", "issuer", "valid_from", "colour"):
@@ -82,6 +107,11 @@ def test_every_problem_of_a_file_is_named(tmp_path: Path) -> None:
             "intermediate",
         ),
         (("issuer: lab-intermediate", "issuer: lab-root\nsends: [leaf, intermediate]"), "sends"),
+        (("issuer: lab-intermediate", "issuer: lab-root\nsends: [subordinates]"), "subordinates"),
+        (("about:", "signature: sha1\nabout:"), "an RSA key as issuer"),
+        (("about:", "revoked: true\nsubordinates: [{}]\nabout:"), "has a revocation list"),
+        (("about:", "subordinates: [{valid_from: 1d, valid_until: -1d}]\nabout:"), "before"),
+        (("about:", "subordinates: [{colour: red}]\nabout:"), "colour"),
         (("about:", "name: other\nabout:"), "name"),
         (("about: As it should be.", "about: [unclosed"), "some.yaml"),
     ],
@@ -107,8 +137,10 @@ def test_a_directory_is_read_by_name(tmp_path: Path) -> None:
 
 
 def test_every_recipe_is_used_and_every_used_recipe_exists() -> None:
-    used = {card.recipe for card in (*SCENARIOS.values(), CAPTURE.card)} - {None}
-    assert used == set(shipped_recipes())
+    entries = (*LAB_SCENARIOS.values(), CAPTURE)
+    used = {name for entry in entries for name in (entry.card.recipe, *entry.rotation)}
+    used |= {getattr(entry.script.handshake, "named_recipe", None) for entry in entries}
+    assert used - {None} == set(shipped_recipes())
 
 
 def test_no_key_lies_among_the_recipes() -> None:
