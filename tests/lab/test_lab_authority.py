@@ -104,6 +104,14 @@ def test_openssl_finds_exactly_the_fault_of_a_recipe(
     assert verify_code(server, client, HOST) == code
 
 
+@pytest.mark.parametrize("name", ["good", "ecdsa", "rsa", "wildcard", "long-chain", "revoked"])
+def test_python_by_its_own_defaults_is_content(authority: LabAuthority, name: str) -> None:
+    # From 3.13 on they are strict.
+    context = ssl.create_default_context(cadata=authority.root_pem.decode("ascii"))
+    issued = authority.issue(shipped_recipes()[name], HOST)
+    assert verify_code(server_context(issued, ServeTls()), context, HOST) == 0
+
+
 @pytest.mark.parametrize("name", VERIFY_CODES)
 def test_a_recipe_sends_the_certificates_that_it_says(authority: LabAuthority, name: str) -> None:
     chain = x509.load_pem_x509_certificates(
