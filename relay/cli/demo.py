@@ -29,17 +29,25 @@ def demo(
     """Send a message to every scenario under every setting, on free ports of this machine.
 
     Whether it was delivered is read from what the receivers stored. Exits 1 if any cell differs
-    from the expectations, which people typed from Salesforce's documents.
+    from the expectations, which people typed from Salesforce's documents. Scenarios that this
+    machine can't run are named and left out; exits 3 if none is left.
     """
     from relay.audit.expectations import EXPECTATIONS
     from relay.core.settings import TlsSetting
-    from relay.lab.catalogue import SCENARIOS
+    from relay.lab.availability import why_unavailable
+    from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS
 
     wanted = scenario or list(SCENARIOS)
     if unknown := [name for name in wanted if name not in SCENARIOS]:
         fail(f"no scenario is named {unknown[0]!r}", hint="List them with: relay lab list")
     if gaps := [name for name in wanted if name not in EXPECTATIONS]:
         fail(f"no expectation is written for {gaps[0]!r}", code=ExitCode.UNDETERMINED)
+    lacking = {name: why for name in wanted if (why := why_unavailable(LAB_SCENARIOS[name]))}
+    wanted = [name for name in wanted if name not in lacking]
+    for why in lacking.values():
+        console(stderr=True).print(f"not run: {why}", markup=False)
+    if not wanted:
+        raise typer.Exit(ExitCode.UNDETERMINED)
     cells = _with_progress(len(wanted) * len(TlsSetting), lambda tick: _run(wanted, tick))
     if json:
         print_json([_plain(cell) for cell in cells])

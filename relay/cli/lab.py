@@ -120,7 +120,7 @@ def _certificate_words(card: Scenario) -> str:
 
 
 def _outlook_words(card: Scenario, setting: TlsSetting) -> str:
-    from relay.core.outcomes import Stage
+    from relay.core.scenarios import Family, ScenarioClass
     from relay.core.settings import Protection
     from relay.core.verdicts import Deliver, RetryInClear, Terminate
     from relay.lab.outlook import foretell
@@ -128,8 +128,9 @@ def _outlook_words(card: Scenario, setting: TlsSetting) -> str:
     match foretell(card, setting):
         case Terminate():
             return "not delivered; nothing of it is sent"
-        case Deliver() if card.stage is Stage.RCPT:
-            return "not delivered: the host refuses the recipient"
+        case Deliver() if card.family is Family.SMTP and card.scenario_class is ScenarioClass.FAULT:
+            assert card.stage is not None
+            return f"not delivered: the host itself ends it, {card.stage.value}"
         case Deliver(protection=Protection.CLEAR):
             return "delivered in clear text"
         case Deliver(protection=Protection.ENCRYPTED):

@@ -24,6 +24,8 @@ from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 
 SENDER = "sender@example.test"
+_PATIENCE = "connect_timeout: 2s\ncommand_timeout: 2s\n"
+"""How long a relay waits for the receivers that never answer; all others answer at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest
                     bounce_lines=None,
                     certificates=base / "certs",
                 )
-                policy = load_policy_text(f"tls: {setting.label}\n", name=setting.label)
+                policy = load_policy_text(f"tls: {setting.label}\n{_PATIENCE}", name=setting.label)
                 relay = await stack.enter_async_context(Relay(policy, options, lab=lab))
                 relays[setting] = OwnRelay(relay)
 

@@ -78,6 +78,8 @@ def fault_failure_kind(fault: TlsFault) -> FailureKind:
         case FaultClass.CERTIFICATE:
             if fault.kind is FaultKind.CERTIFICATE_NAME_MISMATCH:
                 return FailureKind.CERTIFICATE_NAME_MISMATCH
+            if fault.kind is FaultKind.STARTTLS_INJECTION:
+                return FailureKind.TLS_HANDSHAKE_FAILED
             return FailureKind.CERTIFICATE_UNTRUSTED
         case never:
             assert_never(never)

@@ -51,6 +51,13 @@ FAULTS: Final[Mapping[FaultKind, FaultCard]] = MappingProxyType(
             "Ask the host's administrator for its log of this session; a crash of its TLS set-up or a "
             "middlebox ends sessions this way.",
         ),
+        _K.STARTTLS_INJECTION: FaultCard(
+            _C.CERTIFICATE,
+            _R.VALIDATION_FAILURE,
+            "Clear text came right behind the go-ahead for TLS, where an attacker could have put it.",
+            "Nothing that came in clear was used; look for a proxy on the way that sends ahead of "
+            "its turn, and treat it as an attack until somebody can explain it.",
+        ),
         _K.HANDSHAKE_PROTOCOL_VERSION: FaultCard(
             _C.HANDSHAKE,
             _R.VALIDATION_FAILURE,

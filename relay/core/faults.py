@@ -24,7 +24,7 @@ class FaultClass(Enum):
     HANDSHAKE = "handshake"
     """The handshake failed. Clear text needs a new session."""
     CERTIFICATE = "certificate"
-    """TLS stands or would have, but the certificate proves nothing."""
+    """TLS stands or would have, but proves nothing: the certificate's fault, or an injection."""
 
 
 @unique
@@ -45,6 +45,7 @@ class FaultKind(Enum):
     STARTTLS_NOT_OFFERED = "starttls-not-offered"
     STARTTLS_REFUSED = "starttls-refused"
     STARTTLS_NO_ANSWER = "starttls-no-answer"
+    STARTTLS_INJECTION = "starttls-injection"
     HANDSHAKE_PROTOCOL_VERSION = "handshake-protocol-version"
     HANDSHAKE_NO_SHARED_CIPHER = "handshake-no-shared-cipher"
     HANDSHAKE_NOT_TLS = "handshake-not-tls"

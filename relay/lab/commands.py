@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +15,16 @@ _ARGUMENT: Final = re.compile(
     r"(?P<parameters>(?: +\S+)*) *",
     re.IGNORECASE,
 )
-_MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
-_RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})
+_MAIL_PARAMETERS: Final = {
+    "SIZE": "SIZE",
+    "BODY": "8BITMIME",
+    "SMTPUTF8": "SMTPUTF8",
+    "RET": "DSN",
+    "ENVID": "DSN",
+    "AUTH": "AUTH",
+}
+"""Parameters of MAIL, and the extension that each one needs."""
+_RCPT_PARAMETERS: Final = {"NOTIFY": "DSN", "ORCPT": "DSN"}
 
 
 class CommandRefusedError(Exception):
@@ -35,9 +44,9 @@ class MailPath:
     smtputf8: bool = False
 
 
-def parse_mail(argument: str) -> MailPath:
-    """Read what follows MAIL; raise CommandRefusedError."""
-    path, parameters = _split(argument, "FROM", _MAIL_PARAMETERS)
+def parse_mail(argument: str, extensions: Collection[str]) -> MailPath:
+    """Read what follows MAIL, with parameters of these extensions; raise CommandRefusedError."""
+    path, parameters = _split(argument, "FROM", _MAIL_PARAMETERS, extensions)
     smtputf8 = "SMTPUTF8" in parameters
     if path:
         _check(path, "5.1.7", smtputf8=smtputf8)
@@ -47,21 +56,23 @@ def parse_mail(argument: str) -> MailPath:
     return MailPath(path=path, size=int(size), smtputf8=smtputf8)
 
 
-def parse_rcpt(argument: str, *, smtputf8: bool) -> MailPath:
-    """Read what follows RCPT; raise CommandRefusedError."""
-    path, _ = _split(argument, "TO", _RCPT_PARAMETERS)
+def parse_rcpt(argument: str, extensions: Collection[str], *, smtputf8: bool) -> MailPath:
+    """Read what follows RCPT, with parameters of these extensions; raise CommandRefusedError."""
+    path, _ = _split(argument, "TO", _RCPT_PARAMETERS, extensions)
     _check(path, "5.1.3", smtputf8=smtputf8)
     return MailPath(path=path)
 
 
-def _split(argument: str, keyword: str, known: frozenset[str]) -> tuple[str, dict[str, str]]:
+def _split(
+    argument: str, keyword: str, known: Mapping[str, str], extensions: Collection[str]
+) -> tuple[str, dict[str, str]]:
     found = _ARGUMENT.fullmatch(argument)
     if not found or found["keyword"].upper() != keyword:
         raise CommandRefusedError(501, f"5.5.4 Syntax: {keyword}:<address>")
     parameters = {}
     for parameter in found["parameters"].split():
         name, _, value = parameter.partition("=")
-        if name.upper() not in known:
+        if known.get(name.upper()) not in extensions:
             raise CommandRefusedError(555, "5.5.4 Parameter not recognized")
         parameters[name.upper()] = value
     return found["path"], parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -14,12 +13,12 @@ from typing import Final, Self
 
 from relay.core.routing import HostAddress
 from relay.lab.authority import LabAuthority
+from relay.lab.availability import why_unavailable
 from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_scenario
 from relay.lab.listener import Certificate, ScenarioListener
 from relay.lab.received import ReceivedMessage, ReceivedSession
 from relay.lab.recipes import Recipe, shipped_recipes
 from relay.lab.scripts import LabScenario, ServeTls
-from relay.lab.server_tls import missing_version
 
 IDLE_SECONDS: Final = 300.0
 """How long a client may stay silent; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
@@ -172,6 +171,14 @@ class Lab:
             partial(self._authority.issue, self._recipes[name], card.host) for name in names
         )
 
+    def _named_certificate(self, scenario: LabScenario) -> Certificate | None:
+        """Return what clients see that send the host's name, where that is something else."""
+        match scenario.script.handshake:
+            case ServeTls(named_recipe=str() as name):
+                return partial(self._authority.issue, self._recipes[name], scenario.card.host)
+            case _:
+                return None
+
     async def _start(self, scenario: LabScenario) -> HostAddress:
         name = scenario.card.name
         async with self._starting:
@@ -179,17 +186,12 @@ class Lab:
                 raise RuntimeError("the lab is closed")
             if name in self._endpoints:
                 return self._endpoints[name]
-            match scenario.script.handshake:
-                case ServeTls() as script if version := missing_version(script):
-                    raise ScenarioUnavailable(
-                        f"{name} needs {version.label}, which this Python's OpenSSL "
-                        f"({ssl.OPENSSL_VERSION}) was built without"
-                    )
-                case _:
-                    pass
+            if reason := why_unavailable(scenario):
+                raise ScenarioUnavailable(reason)
             listener = ScenarioListener(
                 scenario,
                 certificates=self._certificates(scenario),
+                named_certificate=self._named_certificate(scenario),
                 now=self._now,
                 changed=self._changed,
                 idle_seconds=self._idle_seconds,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple, assert_never
 
 from relay.core.ids import ENTROPY_BITS, make_id
 from relay.core.routing import HostAddress
@@ -19,13 +19,23 @@ from relay.core.transcripts import TranscriptLog
 from relay.lab.authority import IssuedCertificate
 from relay.lab.received import ReceivedMessage, SessionRecord, SessionStore
 from relay.lab.receiver import ReceiverSession
-from relay.lab.scripts import LabScenario, ServeTls
+from relay.lab.recipients import Tries
+from relay.lab.scripts import LabScenario, ServeLegacyTls, ServeTls
 from relay.lab.server_tls import server_context
+from relay.lab.tls_layer import OpenSslLayer, TlsLayer
 from relay.lab.wire import SmtpWire
 
 _CLOSE_SECONDS: Final = 0.5
 
 _log: Final = logging.getLogger(__name__)
+
+
+class _Context(NamedTuple):
+    """A context, and the certificates that it was made for."""
+
+    issued: IssuedCertificate
+    named: IssuedCertificate | None
+    context: ssl.SSLContext
 
 
 Certificate = Callable[[str], IssuedCertificate]
@@ -36,6 +46,7 @@ class ScenarioListener:
     """Listens for one scenario.
 
     `certificates` are shown in turn, handshake by handshake; none for a receiver without TLS.
+    `named_certificate` is shown instead to clients that send the host's name, None for no other.
     """
 
     def __init__(
@@ -43,12 +54,15 @@ class ScenarioListener:
         scenario: LabScenario,
         *,
         certificates: Sequence[Certificate],
+        named_certificate: Certificate | None = None,
         now: Callable[[], datetime],
         changed: Callable[[], None],
         idle_seconds: float,
     ) -> None:
         self._scenario = scenario
         self._certificates = certificates
+        self._named_certificate = named_certificate
+        self._tries = Tries()
         self._address = ""
         self._handshakes = 0
         self._now = now
@@ -56,7 +70,7 @@ class ScenarioListener:
         self._idle_seconds = idle_seconds
         self._store = SessionStore()
         self._server: asyncio.Server | None = None
-        self._contexts: dict[int, tuple[IssuedCertificate, ssl.SSLContext]] = {}
+        self._contexts: dict[int, _Context] = {}
         self._sessions: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._open_sessions = 0
         self._closed = False
@@ -84,8 +98,9 @@ class ScenarioListener:
         return HostAddress(name=name, address=address, port=bound_port, mode=card.mode)
 
     def reset(self) -> None:
-        """Forget what was received, and begin the certificates' turns anew."""
+        """Forget what was received and who tried, and begin the certificates' turns anew."""
         self._store.clear()
+        self._tries.clear()
         self._handshakes = 0
 
     async def close(self) -> None:
@@ -121,10 +136,11 @@ class ScenarioListener:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         started_at = self._now()
+        peer = _peer(writer)
         record = SessionRecord(
             session_id=make_id(started_at, secrets.randbits(ENTROPY_BITS)),
             receiver=self._name,
-            peer=_peer(writer),
+            peer=peer,
             started_at=started_at,
             log=TranscriptLog(self._now),
         )
@@ -142,7 +158,9 @@ class ScenarioListener:
                 wire,
                 self._scenario,
                 record,
-                server_context=self._server_context,
+                make_tls=self._make_tls,
+                tries=self._tries,
+                client=peer.rpartition(":")[0],
                 now=self._now,
                 keep=keep,
             ).run()
@@ -154,15 +172,34 @@ class ScenarioListener:
     def _name(self) -> str:
         return self._scenario.card.name
 
-    def _server_context(self, script: ServeTls) -> ssl.SSLContext:
-        """Return the next handshake's context, its certificate still as its recipe wants it."""
+    def _make_tls(self, script: ServeTls | ServeLegacyTls) -> TlsLayer:
+        """Return the next handshake's layer, its certificate still as its recipe wants it."""
         turn = self._handshakes % len(self._certificates)
         self._handshakes += 1
         issued = self._certificates[turn](self._address)
+        match script:
+            case ServeTls():
+                return OpenSslLayer(self._context(turn, issued, script))
+            case ServeLegacyTls():
+                # An optional library; the lab has made sure that it is there.
+                from relay.lab.legacy_tls import LegacyLayer
+
+                return LegacyLayer(issued, script)
+            case _:
+                assert_never(script)
+
+    def _context(self, turn: int, issued: IssuedCertificate, script: ServeTls) -> ssl.SSLContext:
+        named = self._named_certificate(self._address) if self._named_certificate else None
         known = self._contexts.get(turn)
-        if known is None or known[0] is not issued:
-            known = self._contexts[turn] = (issued, server_context(issued, script))
-        return known[1]
+        if known is None or known.issued is not issued or known.named is not named:
+            context = server_context(
+                issued,
+                script,
+                host=self._scenario.card.host,
+                named=server_context(named, script) if named else None,
+            )
+            known = self._contexts[turn] = _Context(issued, named, context)
+        return known.context
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from relay.core.settings import TlsVersion
 from relay.lab.authority import IssuedCertificate
-from relay.lab.scripts import ClientCertificate, ServeTls
+from relay.lab.scripts import ClientCertificate, ServerName, ServeTls
 
 _OPENSSL_VERSIONS: Final = {
     TlsVersion.TLS1_0: ssl.TLSVersion.TLSv1,
@@ -25,6 +25,15 @@ _BUILT_IN: Final = {
     TlsVersion.TLS1_3: ssl.HAS_TLSv1_3,
 }
 _DEPRECATED: Final = {TlsVersion.TLS1_0, TlsVersion.TLS1_1}
+_SECOND_OAKLEY_GROUP: Final = b"""\
+-----BEGIN DH PARAMETERS-----
+MIGHAoGBAP//////////yQ/aoiFowjTExmKLgNwc0SkCTgiKZ8x0Agu+pjsTmyJR
+Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
+/1y29Aa37e44a/taiZ+lrp8kEXxLH+ZJKGZR7OZTgf//////////AgEC
+-----END DH PARAMETERS-----
+"""
+"""1024 bits, RFC 2409 section 6.2: a group that many hosts once had in common."""
+_DH_GROUPS: Final = {1024: _SECOND_OAKLEY_GROUP}
 
 
 def missing_version(script: ServeTls) -> TlsVersion | None:
@@ -32,27 +41,72 @@ def missing_version(script: ServeTls) -> TlsVersion | None:
     return next((v for v in (script.minimum, script.maximum) if not _BUILT_IN[v]), None)
 
 
-def server_context(issued: IssuedCertificate, script: ServeTls) -> ssl.SSLContext:
-    """Return a context that shows `issued` and speaks the script's versions, without resumption."""
+def server_context(
+    issued: IssuedCertificate,
+    script: ServeTls,
+    *,
+    host: str | None = None,
+    named: ssl.SSLContext | None = None,
+) -> ssl.SSLContext:
+    """Return a context that shows `issued` and does as the script says, without resumption.
+
+    A client with `host` in its ClientHello gets the context `named` instead, where there is one.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if script.minimum in _DEPRECATED or issued.weak:
+    if script.ciphers or script.minimum in _DEPRECATED or issued.weak:
         # OpenSSL 3 speaks TLS 1.0 and 1.1 at security level 0 only, and a key is judged by the
         # level at the moment when it is loaded.
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.set_ciphers(f"{script.ciphers or 'DEFAULT'}:@SECLEVEL=0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = _OPENSSL_VERSIONS[script.minimum]
         context.maximum_version = _OPENSSL_VERSIONS[script.maximum]
-    if script.client_certificate is not ClientCertificate.NOT_ASKED:
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(cadata=issued.chain_pem.decode("ascii"))
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
-    # The standard library loads keys from files only; this one is readable by its owner alone.
+    # The standard library loads keys and groups from files only; their owner alone can read them.
     with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
-        path = Path(directory) / "server.pem"
-        path.touch(mode=0o600)
-        path.write_bytes(issued.key_pem + issued.chain_pem)
-        context.load_cert_chain(path)
+        context.load_cert_chain(_file(directory, issued.key_pem + issued.chain_pem))
+        if script.dh_bits is not None:
+            context.load_dh_params(str(_file(directory, _DH_GROUPS[script.dh_bits])))
+    _ask_for_certificate(context, issued, script.client_certificate)
+    _mind_server_name(context, script.server_name, host=host, named=named)
     return context
+
+
+def _file(directory: str, content: bytes) -> Path:
+    path = Path(directory) / "server.pem"
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return path
+
+
+def _ask_for_certificate(
+    context: ssl.SSLContext, issued: IssuedCertificate, wanted: ClientCertificate
+) -> None:
+    if wanted is ClientCertificate.NOT_ASKED:
+        return
+    required = wanted is ClientCertificate.REQUIRED
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=issued.chain_pem.decode("ascii"))
+
+
+def _mind_server_name(
+    context: ssl.SSLContext,
+    rule: ServerName,
+    *,
+    host: str | None,
+    named: ssl.SSLContext | None,
+) -> None:
+    if rule is ServerName.IGNORED and named is None:
+        return
+
+    def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
+        if name is None or name.lower() != host:
+            required = rule is ServerName.REQUIRED
+            return ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME if required else None
+        if named is not None:
+            tls.context = named
+        return None
+
+    context.sni_callback = choose

@@ -8,13 +8,15 @@ it "protocol version". Here the alert is sent, and the connection lingers until 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import socket
+import struct
 from contextlib import suppress
 from typing import Final
 
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
 from relay.lab.received import Octets
+from relay.lab.tls_layer import HandshakeError, NeedsOctets, TlsBrokenError, TlsLayer
 
 MAX_COMMAND: Final = 4096
 """Octets of a command line; RFC 5321 section 4.5.3.1.4 asks for 512, its extensions for more."""
@@ -31,10 +33,6 @@ class ConnectionEnded(Exception):  # noqa: N818 - the regular end of a session, 
 
 class ClientSilent(ConnectionEnded):
     """The client neither wrote nor read for too long."""
-
-
-class HandshakeError(Exception):
-    """The TLS handshake did not succeed; the text is OpenSSL's reason, for the transcript."""
 
 
 class LineTooLong(Exception):  # noqa: N818
@@ -59,9 +57,7 @@ class SmtpWire:
         self._octets = octets
         self._idle_seconds = idle_seconds
         self._buffer = bytearray()
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls: ssl.SSLObject | None = None
+        self._tls: TlsLayer | None = None
 
     @property
     def encrypted(self) -> bool:
@@ -71,13 +67,12 @@ class SmtpWire:
     @property
     def tls_version(self) -> str | None:
         """OpenSSL's name of the protocol version, None in clear text."""
-        return self._tls.version() if self._tls else None
+        return self._tls.version if self._tls else None
 
     @property
     def cipher(self) -> str | None:
-        """OpenSSL's name of the cipher suite, None in clear text."""
-        found = self._tls.cipher() if self._tls else None
-        return found[0] if found else None
+        """The name of the cipher suite, None in clear text."""
+        return self._tls.cipher if self._tls else None
 
     async def read_command(self) -> bytes:
         """Return the next line with its line end, as it came; raise LineTooLong."""
@@ -118,43 +113,39 @@ class SmtpWire:
                 del data[: -len(_END_OF_DATA)]
             self._buffer += await self._receive()
 
-    async def send(self, reply: Reply) -> None:
-        """Send a reply, one line for each line of its text."""
+    async def send(self, reply: Reply, *, followed_by: bytes = b"") -> None:
+        """Send a reply, line by line of its text, and `followed_by` in the same write."""
         self._log.reply(Direction.SENT, reply.code, reply.text, encrypted=self.encrypted)
         *first, last = reply.text.split("\n")
         lines = [f"{reply.code}-{part}\r\n" for part in first] + [f"{reply.code} {last}\r\n"]
-        data = "".join(lines).encode()
-        if self._tls is None:
-            await self._send_raw(data)
-            return
-        try:
-            self._tls.write(data)
-        except ssl.SSLError as error:
-            raise ConnectionEnded from error
-        await self._flush()
+        await self._send("".join(lines).encode() + followed_by)
 
-    async def start_tls(self, context: ssl.SSLContext) -> None:
+    async def send_octets(self, octets: bytes) -> None:
+        """Send octets that are no reply."""
+        self._log.note(f"sent {len(octets)} octets that are no proper reply")
+        await self._send(octets)
+
+    async def start_tls(self, tls: TlsLayer, *, seconds_per_octet: float = 0.0) -> None:
         """Take part in a handshake as the server; raise HandshakeError, its alert being sent.
 
         What came in clear text ahead of it is forgotten (RFC 3207 section 6), but counted.
         """
         self._discard_unread()
-        tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         while True:
             try:
-                tls.do_handshake()
+                tls.handshake()
                 break
-            except ssl.SSLWantReadError:
-                await self._flush()
-                if not await self._feed():
+            except NeedsOctets:
+                await self._flush(tls, seconds_per_octet)
+                if not await self._feed(tls):
                     raise HandshakeError("the client closed the connection") from None
-            except ssl.SSLError as error:
+            except HandshakeError:
                 with suppress(ConnectionEnded):
-                    await self._flush()
-                await self._linger()
-                raise HandshakeError(error.reason or "unknown reason") from error
+                    await self._flush(tls)
+                await self.linger()
+                raise
         self._tls = tls
-        await self._flush()
+        await self._flush(tls, seconds_per_octet)
 
     async def read_client_hello(self) -> None:
         """Read one whole TLS record, so that a close that follows is no reset."""
@@ -165,21 +156,52 @@ class SmtpWire:
         ):
             record += await self._receive()
 
+    async def ignore(self) -> None:
+        """Read until the client leaves, or says nothing for too long; answer nothing."""
+        with suppress(ConnectionEnded):
+            while True:
+                await self._receive()
+
+    async def linger(self) -> None:
+        """Let the client read our last words: closing with unread input would reset them away."""
+        with suppress(OSError, TimeoutError, ConnectionEnded):
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+            async with asyncio.timeout(_LINGER):
+                while True:
+                    await self._receive_raw()
+
     async def close(self) -> None:
         """Close in order: a TLS closure alert where TLS stands, then the connection."""
-        with suppress(ConnectionEnded, ssl.SSLError):
+        with suppress(ConnectionEnded):
             if self._tls is not None:
-                with suppress(ssl.SSLWantReadError):
-                    self._tls.unwrap()
-                await self._flush()
+                self._tls.close()
+                await self._flush(self._tls)
         self._writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_LINGER):
                 await self._writer.wait_closed()
 
+    def reset(self) -> None:
+        """Close at once by a TCP reset."""
+        sock: socket.socket = self._writer.get_extra_info("socket")
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
         self._writer.transport.abort()
+
+    async def _send(self, octets: bytes) -> None:
+        if self._tls is None:
+            await self._send_raw(octets)
+            return
+        try:
+            self._tls.write(octets)
+        except TlsBrokenError as error:
+            raise ConnectionEnded from error
+        await self._flush(self._tls)
 
     async def _receive(self) -> bytes:
         """Return some octets of the client's, decrypted where TLS stands."""
@@ -187,19 +209,15 @@ class SmtpWire:
             return await self._receive_raw()
         while True:
             try:
-                data = self._tls.read(_CHUNK)
-            except ssl.SSLWantReadError:
-                await self._flush()
-                if not await self._feed():
+                return self._tls.read()
+            except NeedsOctets:
+                await self._flush(self._tls)
+                if not await self._feed(self._tls):
                     raise ConnectionEnded from None
-            except ssl.SSLError as error:
+            except TlsBrokenError as error:
                 with suppress(ConnectionEnded):
-                    await self._flush()
-                raise ConnectionEnded(error.reason) from error
-            else:
-                if not data:
-                    raise ConnectionEnded
-                return data
+                    await self._flush(self._tls)
+                raise ConnectionEnded(str(error)) from error
 
     def _discard_unread(self) -> None:
         self._octets.discarded += len(self._buffer)
@@ -228,27 +246,24 @@ class SmtpWire:
         except OSError as error:
             raise ConnectionEnded from error
 
-    async def _feed(self) -> bool:
-        """Give OpenSSL some octets of the client's; return False when there are no more."""
+    async def _feed(self, tls: TlsLayer) -> bool:
+        """Give TLS some octets of the client's; return False when there are no more."""
         try:
-            self._incoming.write(await self._receive_raw())
+            tls.feed(await self._receive_raw())
         except ClientSilent:
             raise
         except ConnectionEnded:
-            self._incoming.write_eof()
+            tls.feed_eof()
             return False
         return True
 
-    async def _flush(self) -> None:
-        """Send what OpenSSL has to say."""
-        if self._outgoing.pending:
-            await self._send_raw(self._outgoing.read())
-
-    async def _linger(self) -> None:
-        """Let the client read our last words: closing with unread input would reset them away."""
-        with suppress(OSError, TimeoutError, ConnectionEnded):
-            if self._writer.can_write_eof():
-                self._writer.write_eof()
-            async with asyncio.timeout(_LINGER):
-                while True:
-                    await self._receive_raw()
+    async def _flush(self, tls: TlsLayer, seconds_per_octet: float = 0.0) -> None:
+        """Send what TLS has to say, octet by octet where that is to take its time."""
+        octets = tls.take()
+        if not seconds_per_octet:
+            if octets:
+                await self._send_raw(octets)
+            return
+        for position in range(len(octets)):
+            await self._send_raw(octets[position : position + 1])
+            await asyncio.sleep(seconds_per_octet)

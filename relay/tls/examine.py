@@ -65,7 +65,7 @@ def examine(
         refused = _starttls_fault(evidence)
         if refused is not None:
             return (refused,)
-    found = list(_handshake_faults(evidence, policy))
+    found = [*_injection_faults(evidence), *_handshake_faults(evidence, policy)]
     if evidence.chain:
         found += chain_faults(
             evidence.chain,
@@ -98,6 +98,16 @@ def _refusal(reply: Reply) -> FaultKind:
     # is no reply at all nobody knows what the host will read next.
     gone = reply.code == 421 or not 200 <= reply.code <= 599
     return _F.STARTTLS_NO_ANSWER if gone else _F.STARTTLS_REFUSED
+
+
+def _injection_faults(evidence: TlsEvidence) -> Iterator[TlsFault]:
+    count = evidence.plaintext_after_go_ahead
+    if count:
+        # Discarded, but a sign that somebody on the way tried (RFC 3207 section 6).
+        yield TlsFault(
+            kind=_F.STARTTLS_INJECTION,
+            detail=f"{count} octets in clear text behind the go-ahead, discarded",
+        )
 
 
 def _handshake_faults(evidence: TlsEvidence, policy: TlsPolicy) -> Iterator[TlsFault]:

@@ -75,6 +75,7 @@ HOSTS: dict[str, tuple[TlsEvidence, tuple[TlsFault, ...]]] = {
     "handshake-closed": (failed(P.CLOSED), faults(K.HANDSHAKE_CLOSED)),
     "handshake-not-tls": (failed(P.NOT_TLS), faults(K.HANDSHAKE_NOT_TLS)),
     "handshake-timeout": (failed(P.TIMEOUT), faults(K.HANDSHAKE_TIMEOUT)),
+    "starttls-injection": (evidence(DONE), faults(K.STARTTLS_INJECTION)),
     "untrusted": (evidence(DONE), faults(K.CERTIFICATE_UNTRUSTED_ROOT)),
     "missing-intermediate": (evidence(DONE), faults(K.CERTIFICATE_MISSING_INTERMEDIATE)),
     "self-signed": (evidence(DONE), faults(K.CERTIFICATE_SELF_SIGNED)),

@@ -23,11 +23,11 @@ from relay.lab.received import Octets
 from relay.lab.recipes import shipped_recipes
 from relay.lab.scripts import ServeTls
 from relay.lab.server_tls import server_context
+from relay.lab.tls_layer import HandshakeError, OpenSslLayer
 from relay.lab.wire import (
     MAX_COMMAND,
     ClientSilent,
     ConnectionEnded,
-    HandshakeError,
     LineTooLong,
     SmtpWire,
 )
@@ -201,7 +201,7 @@ async def test_tls_from_handshake_to_closure(authority: LabAuthority) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, octets = make_wire(reader, writer)
-        await wire.start_tls(server)
+        await wire.start_tls(OpenSslLayer(server))
         await wire.send(Reply(code=250, text="first\nsecond"))
         seen.extend([await wire.read_command(), wire.encrypted, wire.tls_version, wire.cipher])
         big = await wire.read_data(1_000_000)
@@ -236,7 +236,7 @@ async def test_the_alert_of_an_old_version_reaches_the_client(authority: LabAuth
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, _ = make_wire(reader, writer)
         with pytest.raises(HandshakeError, match="UNSUPPORTED_PROTOCOL"):
-            await wire.start_tls(server)
+            await wire.start_tls(OpenSslLayer(server))
 
     async with serving(serve) as port:
         error = await client_handshake_error(port, verifying_context(authority.root_pem))
@@ -253,7 +253,7 @@ async def test_the_alert_of_no_shared_cipher_reaches_the_client(authority: LabAu
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, _ = make_wire(reader, writer)
         with pytest.raises(HandshakeError, match="NO_SHARED_CIPHER"):
-            await wire.start_tls(server)
+            await wire.start_tls(OpenSslLayer(server))
 
     async with serving(serve) as port:
         error = await client_handshake_error(port, client)
@@ -273,7 +273,7 @@ async def test_an_alert_arrives_though_the_client_goes_on_talking(authority: Lab
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, _ = make_wire(reader, writer)
         with pytest.raises(HandshakeError):
-            await wire.start_tls(server)
+            await wire.start_tls(OpenSslLayer(server))
 
     async with serving(serve) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -298,7 +298,7 @@ async def test_what_came_ahead_of_the_handshake_is_forgotten_and_counted(
         wire, octets = make_wire(reader, writer)
         commands.append(await wire.read_command())
         await wire.send(Reply(code=220, text="go"))
-        await wire.start_tls(server)
+        await wire.start_tls(OpenSslLayer(server))
         counted.append(octets.discarded)
         commands.append(await wire.read_command())
 
@@ -323,7 +323,7 @@ async def test_a_client_that_leaves_in_the_handshake(authority: LabAuthority) ->
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire, _ = make_wire(reader, writer)
         with pytest.raises(HandshakeError, match="the client closed the connection"):
-            await wire.start_tls(server)
+            await wire.start_tls(OpenSslLayer(server))
 
     async with serving(serve) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

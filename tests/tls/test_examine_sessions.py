@@ -78,6 +78,11 @@ def failed(problem: HandshakeProblem, code: int | None = None) -> HandshakeFaile
         (replace(STARTED, starttls_reply=Reply(code=502, text="no")), [F.STARTTLS_REFUSED]),
         (replace(STARTED, starttls_reply=Reply(code=250, text="fine")), [F.STARTTLS_REFUSED]),
         (STARTED, []),
+        (replace(STARTED, plaintext_after_go_ahead=12), [F.STARTTLS_INJECTION]),
+        (
+            replace(STARTED, plaintext_after_go_ahead=12, handshake=DONE, chain=SELF_SIGNED),
+            [F.STARTTLS_INJECTION, F.CERTIFICATE_SELF_SIGNED],
+        ),
         (IMPLICIT, []),
     ],
 )
