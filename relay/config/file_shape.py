@@ -120,7 +120,7 @@ class HostShape(Shape):
     """`starttls`: TLS after the STARTTLS command. `implicit`: TLS at once. Default: starttls."""
     preference: Preference = None
     """As in MX records: the host with the lowest comes first, chance decides among equal ones.
-    Default: 10, 20, 30 ... in the order of the list."""
+    Default: 10 more than the host that stands before it."""
 
 
 Listed: TypeAlias = Annotated[

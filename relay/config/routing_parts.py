@@ -24,7 +24,7 @@ from relay.core.routing import ClearText, Dns, RelayHost, RouteRule, Routing
 from relay.core.settings import TlsMode
 
 PREFERENCE_STEP = 10
-"""A host of a list without `preference` comes so much after the one that stands before it."""
+"""A host of a list without `preference` has so much more than the one that stands before it."""
 
 
 def read_routing(
@@ -86,26 +86,26 @@ class _Where:
             self.report.at_value(
                 self.tree, path, "the list names no host", hint="name one, or remove the key"
             )
-        return ToHosts(
-            hosts=tuple(self._listed(entry, (*path, at), at) for at, entry in enumerate(written))
-        )
+        hosts: list[PreferredHost] = []
+        for at, entry in enumerate(written):
+            before = hosts[-1].preference if hosts else 0
+            own = entry.preference if isinstance(entry, HostShape) else None
+            preference = before + PREFERENCE_STEP if own is None else own
+            to = self._listed(entry, (*path, at))
+            hosts.append(PreferredHost(to=to, preference=preference))
+        return ToHosts(hosts=tuple(hosts))
 
     def _listed(
-        self, entry: ToHost | ToScenario | ToCapture | HostShape, path: KeyPath, at: int
-    ) -> PreferredHost:
-        by_place = PREFERENCE_STEP * (at + 1)
+        self, entry: ToHost | ToScenario | ToCapture | HostShape, path: KeyPath
+    ) -> ToHost | ToScenario | ToCapture:
         if not isinstance(entry, HostShape):
             self._check_scenario(entry, path)
-            return PreferredHost(to=entry, preference=by_place)
+            return entry
         self._check_scenario(entry.host, (*path, "host"))
-        to: ToHost | ToScenario | ToCapture
         if isinstance(entry.host, str):
-            to = _host(entry.host, entry)
-        else:
-            to = entry.host
-            self._check_no_port(entry, path)
-        preference = by_place if entry.preference is None else entry.preference
-        return PreferredHost(to=to, preference=preference)
+            return _host(entry.host, entry)
+        self._check_no_port(entry, path)
+        return entry.host
 
     def _check_no_port(self, entry: HostShape, path: KeyPath) -> None:
         for key in ("port", "tls_mode"):

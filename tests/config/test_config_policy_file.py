@@ -271,6 +271,13 @@ def test_several_hosts_and_their_preferences() -> None:
         ]
 
 
+def test_a_host_without_preference_comes_after_the_one_before_it() -> None:
+    to = load("relay: [{host: a.example, preference: 35}, b.example, {host: c.example}]").routing
+    assert to.relay is not None
+    assert isinstance(to.relay.to, ToHosts)
+    assert [host.preference for host in to.relay.to.hosts] == [35, 45, 55]
+
+
 def test_the_name_server() -> None:
     assert load("").routing.dns == Dns(server=None, timeout=timedelta(seconds=5))
     assert load("dns: {server: 127.0.0.1, timeout: 1s}").routing.dns == Dns(

@@ -1,5 +1,10 @@
 """Fixtures of the end-to-end tests."""
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "lookup"))  # the name server of the tests
+
 from e2e_fixtures import certificates, start
 
 __all__ = ["certificates", "start"]

@@ -39,6 +39,7 @@ def start(tmp_path: Path, certificates: Path) -> Start:
         clock: Clock | None = None,
         allow_external: bool = False,
         observer: Observer | None = None,
+        seed: int = 1,
     ) -> AsyncIterator[Running]:
         if isinstance(policy, str):
             shipped = POLICIES / f"{policy}.yaml"
@@ -52,6 +53,7 @@ def start(tmp_path: Path, certificates: Path) -> Start:
             bounce_lines=tmp_path / "bounces.jsonl",
             certificates=certificates,
             allow_external=allow_external,
+            seed=seed,
         )
         authority = LabAuthority(certificates)
         async with (
