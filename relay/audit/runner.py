@@ -100,7 +100,7 @@ async def run(
     look: Look,
     new_mark: Callable[[], str],
     progress: Callable[[Cell], None] = lambda _: None,
-    at_once: int = 8,
+    at_once: int = 16,
 ) -> Sequence[Cell]:
     """Run every scenario under every relay's setting; cells come back in the order of the tables.
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import EmailMessage
+from email.utils import formatdate
 from pathlib import Path
 
 import aiosmtplib
@@ -69,13 +69,11 @@ class OwnRelay:
 
 
 def _message(recipient: str, message_id: str) -> bytes:
-    message = EmailMessage()
-    message["From"] = SENDER
-    message["To"] = recipient
-    message["Subject"] = "Relaylab audit"
-    message["Message-ID"] = message_id
-    message.set_content("This message is either delivered whole or not at all.\n")
-    return message.as_bytes().replace(b"\n", b"\r\n")
+    return (
+        f"From: {SENDER}\r\nTo: {recipient}\r\nSubject: Relaylab audit\r\n"
+        f"Date: {formatdate()}\r\nMessage-ID: {message_id}\r\n\r\n"
+        "This message is either delivered whole or not at all.\r\n"
+    ).encode("ascii")
 
 
 @contextlib.asynccontextmanager

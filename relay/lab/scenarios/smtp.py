@@ -292,9 +292,9 @@ _MANNERS: Final = (
     ),
     _scenario(
         "overlong-reply",
-        Script(recipient=Reply(code=250, text=f"2.1.5 {'o' * 100_000}k")),
+        Script(recipient=Reply(code=250, text=f"2.1.5 {'o' * 10_000}k")),
         stage=Stage.RCPT,
-        summary="Answers RCPT with a reply of 100,000 characters on one line.",
+        summary="Answers RCPT with a reply of 10,000 characters on one line.",
         in_the_wild="Servers that quote a database error whole. RFC 5321 section 4.5.3.1.5 has 512 "
         "octets for a line; this relay stops reading, a client without a limit goes on.",
         remedy="Shorten what the host writes into its replies.",
