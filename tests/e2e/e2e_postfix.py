@@ -66,7 +66,9 @@ class Postfix:
 
     @property
     def log(self) -> str:
-        return (self.base / "log").read_text()
+        file = self.base / "log"
+        # The daemon that writes it starts with the first line.
+        return file.read_text() if file.exists() else ""
 
     def stored(self) -> list[bytes]:
         return [file.read_bytes() for file in (self.base / "mail/inbox/new").glob("*")]
