@@ -12,6 +12,7 @@ from relay import __version__
 from relay.cli.state import StateDir, default_state_dir
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy
+from relay.core.destinations import RoutedTo, ToHosts, ToMailDomain, ToRecipientDomain
 from relay.core.records import ReplyMode
 from relay.core.scenarios import Scenario
 from relay.core.settings import TlsSetting
@@ -30,7 +31,7 @@ def banner(relay: Relay, where: StateDir, program: str) -> Iterator[str]:
     yield f"  {'lab':<11} {len(SCENARIOS)} scenarios, each at anyone@NAME.lab.test (relay lab list)"
     yield ""
     yield f"  {'policy':<11} {policy.source}"
-    for line in _policy_lines(policy):
+    for line in _policy_lines(policy, relay.seed):
         yield f"  {'':<11} {line}"
     yield f"  {'journal':<11} {where.journal}"
     yield f"  {'bounces':<11} {where.bounce_lines}"
@@ -50,7 +51,14 @@ def command(where: StateDir, program: str, words: str) -> str:
     return line if where.path == known else f"{line} --state {shlex.quote(str(where.path))}"
 
 
-def _policy_lines(policy: Policy) -> Iterator[str]:
+def _named(policy: Policy) -> list[RoutedTo]:
+    """Return the destinations that mail really goes to by the policy's own words."""
+    if policy.routing.relay is not None:
+        return [policy.routing.relay.to]
+    return [rule.to for rule in policy.routing.routes.values()]
+
+
+def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
     default = next(r for r in policy.tls.rules.values() if str(r.pattern) == "*")
     listed = [r for r in policy.tls.rules.values() if r.origin is RuleOrigin.RESTRICTION]
     rules = [r for r in policy.tls.rules.values() if r.origin is RuleOrigin.RULE]
@@ -65,6 +73,8 @@ def _policy_lines(policy: Policy) -> Iterator[str]:
         yield f"everything goes through {policy.routing.relay.to}"
     elif policy.routing.routes:
         yield f"{len(policy.routing.routes)} routes; the rest is captured"
+    if any(isinstance(to, ToHosts | ToMailDomain | ToRecipientDomain) for to in _named(policy)):
+        yield f"chance among hosts of equal preference: --seed {seed}"
     match policy.delivery.reply:
         case ReplyMode.INLINE:
             yield "replies inline: the client is told the outcome itself"

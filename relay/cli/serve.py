@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,6 +85,15 @@ def serve(
             help="Let mail leave for hosts off this machine and its private networks.",
         ),
     ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            envvar="RELAY_SEED",
+            min=0,
+            help="Decides the order of hosts of equal preference [default: chance].",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
@@ -110,6 +120,7 @@ def serve(
         credentials=_credentials(credentials, listen, submission),
         allow_external=allow_external,
         certificate=ServerCertificate(chain=certificate, key=key) if certificate and key else None,
+        seed=secrets.randbits(32) if seed is None else seed,
     )
     _run(open_policy(policy), policy_path(policy), options, where)
 

@@ -108,6 +108,11 @@ class Relay:
         return self._endpoints
 
     @property
+    def seed(self) -> int:
+        """What decides the order of hosts of equal preference."""
+        return self._options.seed
+
+    @property
     def lab(self) -> Lab:
         """The lab whose receivers answer for `*.lab.test`."""
         return self._lab

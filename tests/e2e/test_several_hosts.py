@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dns_double import DnsDouble, Trouble
 from e2e_cluster import Cluster, Exchanger, Member, cluster
+from e2e_command import serving
 from e2e_relay import Running, Start
 
 from relay.config.policy_file import load_policy_text
@@ -351,3 +352,13 @@ async def test_no_name_server_is_asked_unless_a_destination_goes_by_mx(start: St
         async with start(text) as running:
             assert (await running.send(TO)).code == 250
     assert double.asked == []
+
+
+@pytest.mark.parametrize("to", ["lab/good", "mx", "[lab/good, lab/expired]"])
+def test_serve_says_which_seed_chance_has(tmp_path: Path, to: str) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"routes: [{{match: peer.test, to: {to}}}]\n")
+    with serving(tmp_path, "--policy", str(file), "--seed", "20261121") as server:
+        code, out, err = server.stop()
+    assert code == 0, err
+    assert ("--seed 20261121" in out) is (to != "lab/good")
