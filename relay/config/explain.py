@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from relay.core.addresses import Domain, parse_address
 from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
-from relay.core.destinations import Destination, tls_modes
+from relay.core.destinations import Destination, ToHosts, ToMailDomain, tls_modes
 from relay.core.failure_kinds import FailureKind
 from relay.core.places import Place
 from relay.core.records import ReplyMode
-from relay.core.routing import RouteOrigin
+from relay.core.routing import ClearText, RouteOrigin
 from relay.core.settings import (
     OnBadCertificate,
     OnNoTls,
@@ -64,6 +64,10 @@ def explain_address(policy: Policy, address: str) -> AddressPolicy:
     tls = match.policy
     implicit = tls_modes(route.to) == {TlsMode.IMPLICIT}
     mode = TlsMode.IMPLICIT if implicit else TlsMode.STARTTLS
+    several = isinstance(route.to, ToHosts | ToMailDomain)
+    falls_back = tls.starttls is Starttls.TRY and tls.on_no_tls is OnNoTls.CLEAR
+    after_all = policy.routing.clear_text is ClearText.AFTER_ALL_HOSTS
+    waits = _AFTER_ALL if several and falls_back and after_all and mode is TlsMode.STARTTLS else ""
     return AddressPolicy(
         address=address,
         domain=domain,
@@ -83,8 +87,8 @@ def explain_address(policy: Policy, address: str) -> AddressPolicy:
         route_place=_place_text(route.place),
         route_reason=route.reason,
         reply=policy.delivery.reply,
-        if_no_tls=_if_no_tls(tls, mode, policy.codes, route.to),
-        if_handshake_fails=_if_handshake_fails(tls, mode, policy.codes),
+        if_no_tls=_if_no_tls(tls, mode, policy.codes, route.to) + waits,
+        if_handshake_fails=_if_handshake_fails(tls, mode, policy.codes) + waits,
         if_bad_certificate=_if_bad_certificate(tls, mode, policy.codes),
         policy=policy.source,
         policy_sha256=policy.sha256,
@@ -100,6 +104,7 @@ def _refused(codes: CodeBook, kind: FailureKind) -> str:
 
 
 _NEVER = "TLS is never tried: delivered in clear text"
+_AFTER_ALL = ", once every host was asked for TLS"
 _IMPLICIT_OFF = "encrypted all the same, because the route is implicit TLS"
 
 

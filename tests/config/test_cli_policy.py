@@ -205,3 +205,23 @@ def test_list_names_every_shipped_policy() -> None:
     assert restricted["restrict_tls_to"] == ["*.subdomains.com"]
     text = run("list").stdout
     assert all(row["name"] in text for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("tls", "to", "more", "waits"),
+    [
+        ("Preferred", "mx", "", True),
+        ("Preferred Verify", "mx:b.example", "", True),
+        ("Preferred", "mx", "clear_text: same-host", False),
+        ("Preferred", "mx.example", "", False),
+        ("Off", "mx", "", False),
+        ("Required", "mx", "", False),
+    ],
+)
+def test_explain_says_that_clear_text_waits_for_the_other_hosts(
+    tmp_path: Path, tls: str, to: str, more: str, waits: bool
+) -> None:
+    found = explained(tls, tmp_path, to=to, more=more)
+    for key in ("if_no_tls", "if_handshake_fails"):
+        assert found[key].endswith(", once every host was asked for TLS") is waits
+    assert not found["if_bad_certificate"].endswith("TLS")
