@@ -14,6 +14,7 @@ from relay.core.evidence import TlsEvidence
 from relay.core.faults import TlsFault
 from relay.core.settings import Protection, TlsSetting
 from relay.core.tls_policy import TlsPolicy
+from relay.lab import availability
 from relay.lab.catalogue import SCENARIOS
 from relay.outbound import session
 
@@ -80,3 +81,18 @@ def test_an_unknown_scenario_is_a_usage_error() -> None:
     result = CliRunner().invoke(app, ["demo", "--scenario", "nonsense"])
     assert result.exit_code == 2
     assert "nonsense" in result.stderr
+
+
+@pytest.mark.parametrize(("scenarios", "code"), [(("good", "rc4-only"), 0), (("rc4-only",), 3)])
+def test_what_this_machine_can_not_run_is_named_and_no_failure(
+    monkeypatch: pytest.MonkeyPatch, scenarios: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.setattr(availability, "find_spec", lambda _: None)
+    options = [word for name in scenarios for word in ("--scenario", name)]
+    result = CliRunner().invoke(app, ["demo", "--json", *options])
+    assert result.exit_code == code
+    said = " ".join(result.stderr.split())
+    assert "not run: rc4-only needs the library tlslite-ng" in said
+    assert "relaylab[legacy-tls]" in said
+    if code == 0:
+        assert {cell["scenario"] for cell in json.loads(result.stdout)} == {"good"}
