@@ -176,7 +176,10 @@ class Relay:
                 lab=self._lab,
                 system=SystemResolver(),
                 mx=MxResolver(
-                    dns=lambda: self.policy.routing.dns, own_name=options.hostname, chance=chance
+                    dns=lambda: self.policy.routing.dns,
+                    own_name=options.hostname,
+                    chance=chance,
+                    allow_external=options.allow_external,
                 ),
                 chance=chance,
             ),

@@ -9,9 +9,10 @@ from typing import Final
 
 from relay.core.addresses import parse_domain
 from relay.core.destinations import ToMailDomain
-from relay.core.outcomes import DnsFailure, DnsProblem, Failure
+from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
 from relay.core.routing import Dns, HostAddress
 from relay.core.settings import TlsMode
+from relay.lookup.locality import stays_local
 from relay.lookup.records import MxRecord, Records
 
 MOST_EXCHANGERS: Final = 20
@@ -23,11 +24,20 @@ class MxResolver:
 
     `dns` is asked for with each domain, so that it may change. `own_name` is this relay's host
     name: an exchanger of that name would bring the message back. `chance` decides among exchangers
-    of equal preference.
+    of equal preference. Without `allow_external` a policy's own name server must be on this machine
+    or its private network; the system's is the system's business.
     """
 
-    def __init__(self, *, dns: Callable[[], Dns], own_name: str, chance: random.Random) -> None:
+    def __init__(
+        self,
+        *,
+        dns: Callable[[], Dns],
+        own_name: str,
+        chance: random.Random,
+        allow_external: bool = False,
+    ) -> None:
         self._dns = dns
+        self._allow_external = allow_external
         self._own_name = own_name.lower().removesuffix(".")
         self._chance = chance
 
@@ -37,7 +47,13 @@ class MxResolver:
         A domain without MX records is its own exchanger. One that can't be found is left out; the
         addresses of one host stay together.
         """
-        records = Records(self._dns())
+        dns = self._dns()
+        if dns.server and not self._allow_external and not stays_local(dns.server.address):
+            return LocalRefusal(
+                problem=LocalProblem.HOST_NOT_ALLOWED,
+                detail=f"the policy's name server {dns.server} is off this machine and its networks",
+            )
+        records = Records(dns)
         exchangers = await records.exchangers(to.domain)
         if isinstance(exchangers, DnsProblem):
             return DnsFailure(problem=exchangers, name=to.domain)

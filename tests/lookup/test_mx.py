@@ -12,7 +12,7 @@ from dns_double import DnsDouble, Trouble
 
 from relay.core.addresses import parse_domain
 from relay.core.destinations import ToMailDomain
-from relay.core.outcomes import DnsFailure, DnsProblem, Failure
+from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
 from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
 from relay.lookup.mx import MOST_EXCHANGERS, MxResolver
@@ -251,3 +251,16 @@ async def test_a_look_up_that_is_cancelled_leaves_nothing_open() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await ask(double)
+
+
+async def test_a_policys_name_server_off_this_machine_is_not_asked() -> None:
+    """192.0.2.1 is for documentation (RFC 5737); the refusal comes before any packet."""
+    resolver = MxResolver(
+        dns=lambda: Dns(server=NameServer(address="192.0.2.1"), timeout=LONG),
+        own_name="relay.lab.test",
+        chance=random.Random(1),
+    )
+    failure = await resolver.resolve(ToMailDomain(domain=parse_domain("peer.test")))
+    assert isinstance(failure, LocalRefusal)
+    assert failure.problem is LocalProblem.HOST_NOT_ALLOWED
+    assert "192.0.2.1:53" in failure.detail
