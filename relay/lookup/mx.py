@@ -51,7 +51,7 @@ class MxResolver:
         if dns.server and not self._allow_external and not stays_local(dns.server.address):
             return LocalRefusal(
                 problem=LocalProblem.HOST_NOT_ALLOWED,
-                detail=f"the policy's name server {dns.server} is off this machine and its networks",
+                detail=f"the policy's name server {dns.server} is off this machine's networks",
             )
         records = Records(dns)
         exchangers = await records.exchangers(to.domain)
