@@ -181,8 +181,8 @@ def expired_root() -> Shown:
 
 @case(F.CERTIFICATE_NOT_YET_VALID, details=("in 2 days",))
 def not_yet_valid() -> Shown:
-    # One minute more, so that the whole days do not depend on the run's speed.
-    begins = NOW + 2 * DAY + DAY / 1440
+    # Half a day more, so that the whole days do not depend on the run's speed.
+    begins = NOW + 2.5 * DAY
     return from_intermediate(Recipe(begins=begins))
 
 
