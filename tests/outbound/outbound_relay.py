@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from relay.core.addresses import Domain
+from relay.core.outcomes import ConnectionFailure, ConnectionProblem, PeerRefusal, Stage
 from relay.core.records import BodyType, Envelope, ReplyMode
+from relay.core.replies import Reply
 from relay.core.routing import Hop
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import TlsPolicy, TrustAnchors
@@ -96,3 +98,14 @@ def envelope(
         policy="test.yaml",
         policy_sha256="0" * 64,
     )
+
+
+def assert_failure(
+    session: OutboundSession, stage: Stage, expected: Reply | ConnectionProblem
+) -> None:
+    """Assert that a session ended at this stage, by a reply or by the connection."""
+    if isinstance(expected, Reply):
+        assert session.failure == PeerRefusal(reply=expected, stage=stage)
+    else:
+        assert isinstance(session.failure, ConnectionFailure)
+        assert (session.failure.problem, session.failure.stage) == (expected, stage)
