@@ -12,13 +12,13 @@ from relay import __version__
 from relay.cli.state import StateDir, default_state_dir
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy
-from relay.core.destinations import RoutedTo, ToHosts, ToMailDomain, ToRecipientDomain
+from relay.core.destinations import RoutedTo, ToHosts, ToMailDomain, ToRecipientDomain, ToScenario
 from relay.core.records import ReplyMode
-from relay.core.scenarios import Scenario
-from relay.core.settings import TlsSetting
 from relay.core.tls_policy import RuleOrigin
+from relay.core.verdicts import Terminate
 from relay.engine.relay import Relay
 from relay.lab.catalogue import SCENARIOS
+from relay.lab.outlook import foretell
 
 
 def banner(relay: Relay, where: StateDir, program: str) -> Iterator[str]:
@@ -83,16 +83,20 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
 
 
 def bouncing_address(policy: Policy) -> str:
-    """Return an address whose mail this policy, or the host itself, refuses."""
-    if policy.routing.relay is not None:
-        return "anyone@example.com"
+    """Return an address whose mail this policy refuses; one that its host refuses, failing that.
 
-    def setting(scenario: Scenario) -> TlsSetting:
-        return policy.tls.match(Domain(scenario.mail_domain)).policy.setting
-
-    expired, bare = SCENARIOS["expired"], SCENARIOS["no-starttls"]
-    if setting(expired).verifies:
-        return f"anyone@{expired.mail_domain}"
-    if setting(bare).requires_tls:
-        return f"anyone@{bare.mail_domain}"
+    A domain that the policy itself names comes first, so that a newcomer sees that rule at work.
+    """
+    named = [
+        Domain(f"sub.{rule.pattern.suffix}" if rule.pattern.wildcard else rule.pattern.suffix)
+        for rule in policy.tls.rules.values()
+        if rule.pattern.suffix is not None
+    ]
+    known = [Domain(SCENARIOS[name].mail_domain) for name in ("expired", "no-starttls")]
+    for domain in (*named, *known):
+        to = policy.routing.match(domain).to
+        card = SCENARIOS.get(to.scenario) if isinstance(to, ToScenario) else None
+        setting = policy.tls.match(domain).policy.setting
+        if card is not None and isinstance(foretell(card, setting), Terminate):
+            return f"anyone@{domain}"
     return f"nobody@{SCENARIOS['user-unknown'].mail_domain}"
