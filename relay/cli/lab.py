@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import console, fail, print_json
+from relay.cli.lab_serve import lab_serve
 
 if TYPE_CHECKING:
     from relay.core.jsonform import Json
@@ -19,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Receivers that each break SMTP TLS in one way: mail to anyone@NAME.lab.test meets them.",
 )
+
+app.command("serve")(lab_serve)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -36,8 +36,9 @@ class Lab:
     """All receivers; an asynchronous context manager that closes them at its end.
 
     `ports` gives fixed ports by scenario name (`capture` for the capture receiver); all others are
-    the system's choice. A receiver starts when its address is first asked for. `recipes` are those
-    that come with the project unless others are given.
+    the system's choice. `addresses` gives numeric addresses likewise; all others listen on `bind`.
+    A receiver starts when its address is first asked for. `recipes` are those that come with the
+    project unless others are given.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Lab:
         now: Callable[[], datetime],
         bind: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
+        addresses: Mapping[str, str] | None = None,
         recipes: Mapping[str, Recipe] | None = None,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
@@ -54,6 +56,7 @@ class Lab:
         self._now = now
         self._bind = bind
         self._ports = ports or {}
+        self._addresses = addresses or {}
         self._recipes = recipes or shipped_recipes()
         self._idle_seconds = idle_seconds
         self._listeners: dict[str, ScenarioListener] = {}
@@ -196,12 +199,12 @@ class Lab:
                 changed=self._changed,
                 idle_seconds=self._idle_seconds,
             )
-            port = self._ports.get(name, 0)
+            bind, port = self._addresses.get(name, self._bind), self._ports.get(name, 0)
             try:
-                address = await listener.start(self._bind, port)
+                address = await listener.start(bind, port)
             except OSError as error:
                 raise LabPortError(
-                    f"the lab's receiver {name} can't listen on {self._bind}:{port}: "
+                    f"the lab's receiver {name} can't listen on {bind}:{port}: "
                     f"{os.strerror(error.errno) if error.errno else error}"
                 ) from error
             self._listeners[name] = listener
