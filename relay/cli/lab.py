@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import console, fail, print_json
+from relay.cli.lab_export import lab_export, print_hosts
 from relay.cli.lab_serve import lab_serve
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 
 app.command("serve")(lab_serve)
+app.command("export")(lab_export)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -33,6 +35,10 @@ def list_scenarios(
         typer.Option("--family", help="Only this family: honest, starttls, handshake, ..."),
     ] = None,
     as_json: JsonOption = False,
+    hosts: Annotated[
+        bool,
+        typer.Option("--hosts", help="Host, address and port of each under `relay lab serve`."),
+    ] = False,
 ) -> None:
     """List every scenario, or those of one family."""
     from rich.table import Table
@@ -44,7 +50,12 @@ def list_scenarios(
     families = [member.value for member in Family]
     if family is not None and family not in families:
         fail(f"there is no family {family!r}", hint=f"The families: {', '.join(families)}.")
+    if hosts and as_json:
+        fail("--hosts and --json exclude each other", hint="relay lab serve --json has both.")
     cards = [card for card in SCENARIOS.values() if family in {None, card.family.value}]
+    if hosts:
+        print_hosts([card.name for card in cards])
+        return
     if as_json:
         print_json([_card_json(card) for card in cards])
         return

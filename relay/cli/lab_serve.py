@@ -68,7 +68,7 @@ def lab_serve(
 ) -> None:
     """Start every receiver and a name server for lab.test, for any mail server to meet.
 
-    Ctrl-C or SIGTERM ends them.
+    Ctrl-C or SIGTERM ends them. `relay lab export` points Postfix or Exim at them.
     """
     from relay.lab.authority import AuthorityError
     from relay.lab.lab import LabPortError
@@ -168,6 +168,8 @@ def _lines(running: _Running) -> list[str]:
         "Each takes mail for anyone@SCENARIO.lab.test. Ways to reach them:",
         f"  by hand      openssl s_client -starttls smtp -connect {good_socket}",
         f"  by DNS       dig @{dns.address} -p {dns.port} good.lab.test MX",
+        "  Postfix      relay lab export --for postfix",
+        "  Exim         relay lab export --for exim",
         "Their certificates come from this root, for clients that verify:",
         f"  {running.root}",
         "",

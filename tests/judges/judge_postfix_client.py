@@ -49,6 +49,9 @@ IN = """127.0.0.1:PORT inet n - n - - smtpd
   -o syslog_name=postfix/in
 """
 SMTP = "smtp unix - - n - - smtp\n"
+WRAPPER = """relaylab-smtps unix - - n - - smtp
+  -o smtp_tls_wrappermode=yes -o smtp_tls_security_level=encrypt
+"""
 
 LEVELS = ("may", "encrypt", "secure")
 
@@ -113,6 +116,20 @@ async def postfix_by_level(
     )
     files = {"ca.pem": ca, "transport": transport.encode()}
     async with _running(MAIN + BY_LEVEL, SMTP + master, files) as postfix:
+        yield postfix
+
+
+@contextlib.asynccontextmanager
+async def postfix_by_maps(
+    *, transport: bytes, tls: bytes | None, ca: bytes
+) -> AsyncIterator[PostfixClient]:
+    """Start a Postfix that sends by a transport map, and verifies by a TLS policy map if given."""
+    main = MAIN + "transport_maps = texthash:{base}/transport\nsmtp_tls_security_level = may\n"
+    files = {"ca.pem": ca, "transport": transport}
+    if tls is not None:
+        main += "smtp_tls_policy_maps = texthash:{base}/tls\n"
+        files["tls"] = tls
+    async with _running(main, SMTP + WRAPPER, files) as postfix:
         yield postfix
 
 

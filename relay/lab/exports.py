@@ -1,0 +1,92 @@
+"""What points another mail server at the lab's receivers, in that server's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum, unique
+from typing import Final, assert_never
+
+from relay.core.routing import LAB_DOMAIN, HostAddress
+from relay.core.settings import TlsMode
+from relay.lab.catalogue import SCENARIOS
+
+WRAPPER_CLIENT: Final = "relaylab-smtps"
+"""The name under which Postfix's master.cf must have a client that begins with TLS."""
+
+
+@unique
+class ExportFor(Enum):
+    """What the text is for."""
+
+    POSTFIX = "postfix"
+    """A transport map (transport(5))."""
+    POSTFIX_TLS = "postfix-tls"
+    """A TLS policy map (smtp_tls_policy_maps in postconf(5)) that verifies every host."""
+    EXIM = "exim"
+    """A router with driver manualroute (Exim specification, chapter 20)."""
+    HOSTS = "hosts"
+    """A hosts file (hosts(5))."""
+
+
+def export(places: Mapping[str, HostAddress], target: ExportFor) -> Iterator[str]:
+    """Yield lines that lead each scenario's mail domain to its receiver."""
+    match target:
+        case ExportFor.POSTFIX:
+            yield from _postfix(places)
+        case ExportFor.POSTFIX_TLS:
+            yield from _postfix_tls(places)
+        case ExportFor.EXIM:
+            yield from _exim(places)
+        case ExportFor.HOSTS:
+            for name, place in places.items():
+                yield f"{place.address} {SCENARIOS[name].host}"
+        case _:
+            assert_never(target)
+
+
+def _postfix(places: Mapping[str, HostAddress]) -> Iterator[str]:
+    yield "# transport_maps = texthash:FILE"
+    if any(place.mode is TlsMode.IMPLICIT for place in places.values()):
+        yield f"# {WRAPPER_CLIENT} goes into master.cf:"
+        yield f"#   {WRAPPER_CLIENT} unix - - n - - smtp"
+        yield "#     -o smtp_tls_wrappermode=yes -o smtp_tls_security_level=encrypt"
+    for name, place in places.items():
+        match place.mode:
+            case TlsMode.STARTTLS:
+                client = "smtp"
+            case TlsMode.IMPLICIT:
+                client = WRAPPER_CLIENT
+            case _:
+                assert_never(place.mode)
+        yield f"{SCENARIOS[name].mail_domain} {client}:{_next_hop(place)}"
+
+
+def _postfix_tls(places: Mapping[str, HostAddress]) -> Iterator[str]:
+    yield "# smtp_tls_policy_maps = texthash:FILE"
+    yield "# smtp_tls_CAfile = the lab's root: relay certs ca"
+    for name, place in places.items():
+        yield f"{_next_hop(place)} secure match={SCENARIOS[name].host}"
+
+
+def _exim(places: Mapping[str, HostAddress]) -> Iterator[str]:
+    yield "# Among the routers, before those that look up DNS. A receiver whose TLS begins at once"
+    yield "# needs a transport with protocol = smtps instead."
+    yield "relaylab:"
+    yield "  driver = manualroute"
+    yield f"  domains = *.{LAB_DOMAIN}"
+    yield "  transport = remote_smtp"
+    # Exim takes a host on this machine for itself unless told otherwise.
+    yield "  self = send"
+    # One entry a line; the separator must be one that no IPv6 address has.
+    yield "  route_list = \\"
+    entries = [
+        f'    {SCENARIOS[name].mail_domain} "<+ [{place.address}]:{place.port}"'
+        for name, place in places.items()
+    ]
+    yield " ;\\\n".join(entries)
+
+
+def _next_hop(place: HostAddress) -> str:
+    """Return an address as Postfix writes it: brackets also keep it from asking for MX records."""
+    address = f"ipv6:{place.address}" if ":" in place.address else place.address
+    return f"[{address}]:{place.port}"

@@ -1,0 +1,88 @@
+"""What is exported for other mail servers, and that it is what `relay lab serve` listens on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from relay.cli import lab
+from relay.lab.catalogue import SCENARIOS
+from relay.lab.exports import ExportFor, export
+from relay.lab.layout import own_addresses, ports_from
+
+ROOT = Path(__file__).parents[2]
+
+app = typer.Typer()
+app.add_typer(lab.app)
+runner = CliRunner()
+
+
+def run(*arguments: str, code: int = 0) -> list[str]:
+    result = runner.invoke(app, ["lab", *arguments])
+    assert result.exit_code == code, result.output
+    return result.output.splitlines()
+
+
+def test_hosts_counts_ports_up_from_2600_in_the_order_of_the_list() -> None:
+    lines = run("list", "--hosts")
+    assert lines[0] == "mx.good.lab.test 127.0.0.1 2600"
+    assert [line.split()[2] for line in lines] == [str(2600 + n) for n in range(len(SCENARIOS))]
+    assert [line.split()[0] for line in lines] == [card.host for card in SCENARIOS.values()]
+
+
+def test_hosts_of_one_family_keep_their_ports() -> None:
+    everything = run("list", "--hosts")
+    smtp = run("list", "--hosts", "--family", "smtp")
+    assert smtp == everything[-len(smtp) :]
+    assert len(smtp) < len(everything)
+
+
+def test_the_transport_map_has_every_domain_once() -> None:
+    lines = [line for line in run("export", "--for", "postfix") if not line.startswith("#")]
+    assert lines[0] == "good.lab.test smtp:[127.0.0.1]:2600"
+    assert "implicit-tls.lab.test relaylab-smtps:[127.0.0.1]:2606" in lines
+    assert [line.split()[0] for line in lines] == [c.mail_domain for c in SCENARIOS.values()]
+
+
+def test_the_options_of_serve_move_what_is_exported() -> None:
+    moved = run("export", "--for", "postfix", "--listen", "::1", "--base-port", "4000")
+    assert "good.lab.test smtp:[ipv6:::1]:4000" in moved
+    own = run("export", "--for", "postfix-tls", "--addresses")
+    assert "[127.0.0.2]:2525 secure match=mx.good.lab.test" in own
+    assert run("export", "--for", "hosts", "--addresses")[0] == "127.0.0.2 mx.good.lab.test"
+
+
+def test_own_addresses_differ_and_are_loopback() -> None:
+    addresses = [place.address for place in own_addresses().values()]
+    assert len(set(addresses)) == len(SCENARIOS)
+    assert all(address.startswith("127.0.0.") for address in addresses)
+
+
+@pytest.mark.parametrize(
+    "words", [("export", "--for", "sendmail"), ("list", "--hosts", "--json"), ("export",)]
+)
+def test_what_can_not_be_exported(words: tuple[str, ...]) -> None:
+    run(*words, code=2)
+
+
+@pytest.mark.judge("exim4")
+@pytest.mark.parametrize("listen", ["127.0.0.1", "::1"])
+def test_exim_routes_each_domain_to_its_receiver(tmp_path: Path, listen: str) -> None:
+    places = ports_from(2600, listen=listen)
+    program = shutil.which("exim4", path=f"/usr/sbin:{ROOT / '.cache/exim/usr/sbin'}")
+    assert program is not None
+    config = tmp_path / "exim.conf"
+    router = "\n".join(export(places, ExportFor.EXIM))
+    config.write_text(
+        "keep_environment =\nprimary_hostname = client.test\nbegin routers\n"
+        f"{router}\nbegin transports\nremote_smtp:\n  driver = smtp\n"
+    )
+    for name in ("good", "no-starttls", list(SCENARIOS)[-1]):
+        words = [program, "-C", str(config), "-bt", f"anyone@{name}.lab.test"]
+        found = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+        assert f"[{listen}] port={places[name].port}" in found.stdout
