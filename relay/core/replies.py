@@ -57,7 +57,9 @@ class Reply:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.code} {self.text}".replace("\n", " ")
+        """Return the reply on one line, for people: what a terminal would obey is escaped."""
+        flat = f"{self.code} {self.text}".replace("\n", " ")
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
 
     @property
     def positive(self) -> bool:
