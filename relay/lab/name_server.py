@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, assert_never
 
 import dns.exception
 import dns.flags
@@ -24,6 +24,7 @@ import dns.rdatatype
 import dns.rrset
 
 from relay.core.routing import NameServer
+from relay.lab.special_names import TROUBLES, Trouble
 from relay.lab.zone import Records
 
 _LEAST_UDP: Final = 512
@@ -46,8 +47,9 @@ class _Question(NamedTuple):
 class LabNameServer:
     """Answers from `records`; an asynchronous context manager that listens until its end.
 
-    `port` 0 takes one that is free for both UDP and TCP. Answers are not to be kept: each lives
-    zero seconds, so that a lab started anew is seen at once.
+    The names in `TROUBLES` get no answer that helps. `port` 0 takes one that is free for both UDP
+    and TCP. Answers are not to be kept: each lives zero seconds, so that a lab started anew is seen
+    at once.
     """
 
     def __init__(self, records: Records, *, bind: str = "127.0.0.1", port: int = 0) -> None:
@@ -100,7 +102,7 @@ class LabNameServer:
         return NameServer(address=self._bind, port=self._tcp.sockets[0].getsockname()[1])
 
     def answer(self, wire: bytes, *, over_tcp: bool) -> bytes | None:
-        """Return the answer to a query, None to what is no query.
+        """Return the answer to a query, None to what is no query or shall have no answer.
 
         Over UDP an answer that is too long comes cut short, with the flag that sends the client to
         TCP (RFC 2181 section 9).
@@ -112,7 +114,15 @@ class LabNameServer:
         if query.flags & dns.flags.QR:
             return None
         response = dns.message.make_response(query, recursion_available=True)
-        self._fill(response, query)
+        match self._trouble(query):
+            case Trouble.SILENT:
+                return None
+            case Trouble.SERVFAIL:
+                response.set_rcode(dns.rcode.SERVFAIL)
+            case None:
+                self._fill(response, query)
+            case _ as never:
+                assert_never(never)
         limit = 65535 if over_tcp else min(max(query.payload, _LEAST_UDP), _MOST_UDP)
         try:
             return response.to_wire(max_size=limit)
@@ -120,6 +130,11 @@ class LabNameServer:
             short = dns.message.make_response(query, recursion_available=True)
             short.flags |= dns.flags.TC | dns.flags.AA
             return short.to_wire()
+
+    @staticmethod
+    def _trouble(query: dns.message.Message) -> Trouble | None:
+        names = (q.name.to_text(omit_final_dot=True).lower() for q in query.question)
+        return next((TROUBLES[name] for name in names if name in TROUBLES), None)
 
     def _fill(self, response: dns.message.Message, query: dns.message.Message) -> None:
         if query.opcode() != dns.opcode.QUERY:

@@ -109,10 +109,20 @@ def test_a_relay_finds_the_receivers_by_mx_where_each_has_an_address(tmp_path: P
         with serving(tmp_path / "relay", "--policy", str(policy)):
             good = relay(tmp_path / "relay", "send", "anyone@good.lab.test")
             clear = relay(tmp_path / "relay", "send", "anyone@no-starttls.lab.test")
+            special = {
+                name: relay(tmp_path / "relay", "send", f"anyone@{name}.lab.test").stdout
+                for name in ("null-mx", "nxdomain", "servfail", "mx-bad-then-good", "mx-many")
+            }
     assert good.returncode == 0, good.stdout
     assert "mx.good.lab.test[127.0.0." in good.stdout
     assert clear.returncode == 1, clear.stdout
     assert "451 4.7.6" in clear.stdout
+    assert "550 5.4.4 [internal] NULL MX" in special["null-mx"]
+    assert "454 4.4.4" in special["nxdomain"]
+    assert "451 4.4.3" in special["servfail"]
+    for name in ("mx-bad-then-good", "mx-many"):
+        assert "250 " in special[name], special[name]
+    assert "mx.good.lab.test" in special["mx-bad-then-good"]
 
 
 def test_a_port_that_is_taken_and_options_that_make_no_sense(tmp_path: Path) -> None:

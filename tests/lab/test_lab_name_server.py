@@ -150,3 +150,37 @@ async def test_the_end_closes_open_connections() -> None:
         with contextlib.suppress(ConnectionResetError):
             await reader.read()
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "exchangers"),
+    [
+        ("null-mx", ["0 ."]),
+        ("mx-preference", ["20 mx.tls12.lab.test.", "10 mx.good.lab.test."]),
+        ("mx-bad-then-good", ["10 mx.no-starttls.lab.test.", "20 mx.good.lab.test."]),
+        ("mx-good-then-bad", ["10 mx.good.lab.test.", "20 mx.no-starttls.lab.test."]),
+        ("no-mx", []),
+    ],
+)
+def test_special_names_have_the_exchangers_that_they_are_called_by(
+    name: str, exchangers: list[str]
+) -> None:
+    response = ask(everywhere(), f"{name}.lab.test", "MX")
+    assert response.rcode() == dns.rcode.NOERROR
+    assert sorted(r.to_text() for rrset in response.answer for r in rrset) == sorted(exchangers)
+
+
+def test_special_names_that_have_no_answer() -> None:
+    assert ask(everywhere(), "servfail.lab.test", "MX").rcode() == dns.rcode.SERVFAIL
+    assert ask(everywhere(), "nxdomain.lab.test", "MX").rcode() == dns.rcode.NXDOMAIN
+    assert ask(everywhere(), "no-mx.lab.test", "A").answer[0][0].to_text() == "127.0.0.9"
+    query = dns.message.make_query("DNS-timeout.lab.test", "MX").to_wire()
+    for over_tcp in (True, False):
+        assert LabNameServer(everywhere()).answer(query, over_tcp=over_tcp) is None
+
+
+async def test_many_exchangers_come_whole_over_tcp() -> None:
+    async with LabNameServer(everywhere()) as server:
+        exchangers = await asker(server).resolve("mx-many.lab.test.", "MX")
+        assert len(list(exchangers)) == 60
+    assert ask(everywhere(), "mx-many.lab.test", "MX").flags & dns.flags.TC
