@@ -10,6 +10,7 @@ from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
 from relay.core.records import ReplyMode
 from relay.core.routing import ONE_TRY, RetrySchedule, Routing
+from relay.core.salesforce import SalesforceSwitches
 from relay.core.tls_policy import PolicyTable
 
 
@@ -52,3 +53,4 @@ class Policy:
     routing: Routing = field(default_factory=Routing)
     delivery: Delivery = field(default_factory=Delivery)
     codes: CodeBook = SALESFORCE
+    salesforce: SalesforceSwitches = field(default_factory=SalesforceSwitches)
