@@ -102,7 +102,8 @@ class BounceManagement:
     """Salesforce's bounce management: mail leaves with a reverse path of its own for each message.
 
     `domain` is that of the reverse paths; a notification that comes back to one is taken, parsed
-    and counted. `return_to_sender`: the sender is told all the same. Defaults as in the Metadata API's EmailAdministrationSettings.
+    and counted. `return_to_sender`: the sender is told all the same. Defaults as in the Metadata
+    API's EmailAdministrationSettings.
     """
 
     domain: Domain = BOUNCE_DOMAIN
