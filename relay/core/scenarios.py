@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, unique
 
+from relay.core.advisories import AdvisoryKind
 from relay.core.faults import FaultKind
 from relay.core.outcomes import Stage
 from relay.core.settings import TlsMode
@@ -46,9 +47,10 @@ class Scenario:
     """One scenario's card.
 
     `summary` is one sentence; `in_the_wild` tells where people meet it; `faults` are those that a
-    verifying examination must find, in report order; `recipe` names the certificate recipe under
-    `certs/`, None for a receiver without TLS; `remedy` says what the host's administrator does.
-    `host_name` is set where the host is not called `mx.NAME.lab.test`.
+    verifying examination must find, in report order; `advisories` are those that a session under
+    TLS brings, in report order; `recipe` names the certificate recipe under `certs/`, None for a
+    receiver without TLS; `remedy` says what the host's administrator does. `host_name` is set
+    where the host is not called `mx.NAME.lab.test`.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Scenario:
     mode: TlsMode = TlsMode.STARTTLS
     reached_by: ReachedBy = ReachedBy.NAME
     host_name: str | None = None
+    advisories: tuple[AdvisoryKind, ...] = ()
 
     @property
     def mail_domain(self) -> str:
