@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
+from relay.core.fault_scripts import FaultScript
 from relay.core.routing import HostAddress
 from relay.lab.authority import LabAuthority
 from relay.lab.availability import why_unavailable
 from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_scenario
+from relay.lab.fault_overlay import RunningScripts
 from relay.lab.listener import Certificate, ScenarioListener
 from relay.lab.received import ReceivedMessage, ReceivedSession
 from relay.lab.recipes import Recipe, shipped_recipes
@@ -59,6 +61,7 @@ class Lab:
         self._addresses = addresses or {}
         self._recipes = recipes or shipped_recipes()
         self._idle_seconds = idle_seconds
+        self._fault_scripts = RunningScripts(now)
         self._listeners: dict[str, ScenarioListener] = {}
         self._endpoints: dict[str, HostAddress] = {}
         self._starting = asyncio.Lock()
@@ -124,11 +127,32 @@ class Lab:
         """Return the messages that a receiver took, session by session; raise UnknownScenario."""
         return tuple(message for session in self.received(name) for message in session.messages)
 
+    @property
+    def scripts(self) -> tuple[FaultScript, ...]:
+        """The fault scripts in force."""
+        return self._fault_scripts.scripts
+
+    def load_scripts(self, scripts: Sequence[FaultScript]) -> None:
+        """Put these fault scripts in the place of all others, from their beginning.
+
+        Open sessions follow them from their next phase on. Raises UnknownScenario, or ValueError
+        for two scripts of one scenario; then those of before stay.
+        """
+        for script in scripts:
+            self._listener(script.scenario)
+        self._fault_scripts.load(scripts)
+
+    def clear_scripts(self) -> None:
+        """Put all fault scripts out of force."""
+        self._fault_scripts.load(())
+
     def reset(self) -> None:
         """Forget everything that was received, and begin anew what goes by turns.
 
-        Receivers and open sessions go on.
+        That includes the fault scripts' counters, times and chance. Receivers and open sessions go
+        on.
         """
+        self._fault_scripts.reset()
         for listener in self._listeners.values():
             listener.reset()
 
@@ -195,6 +219,7 @@ class Lab:
                 scenario,
                 certificates=self._certificates(scenario),
                 named_certificate=self._named_certificate(scenario),
+                decide=partial(self._fault_scripts.decide, name),
                 now=self._now,
                 changed=self._changed,
                 idle_seconds=self._idle_seconds,

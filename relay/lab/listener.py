@@ -17,6 +17,7 @@ from relay.core.routing import HostAddress
 from relay.core.scenarios import ReachedBy
 from relay.core.transcripts import TranscriptLog
 from relay.lab.authority import IssuedCertificate
+from relay.lab.fault_overlay import Decide
 from relay.lab.received import ReceivedMessage, SessionRecord, SessionStore
 from relay.lab.receiver import ReceiverSession
 from relay.lab.recipients import Tries
@@ -47,6 +48,7 @@ class ScenarioListener:
 
     `certificates` are shown in turn, handshake by handshake; none for a receiver without TLS.
     `named_certificate` is shown instead to clients that send the host's name, None for no other.
+    `decide` has the fault scripts' say at each phase of a session.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ScenarioListener:
         *,
         certificates: Sequence[Certificate],
         named_certificate: Certificate | None = None,
+        decide: Decide,
         now: Callable[[], datetime],
         changed: Callable[[], None],
         idle_seconds: float,
@@ -62,6 +65,7 @@ class ScenarioListener:
         self._scenario = scenario
         self._certificates = certificates
         self._named_certificate = named_certificate
+        self._decide = decide
         self._tries = Tries()
         self._address = ""
         self._handshakes = 0
@@ -159,6 +163,7 @@ class ScenarioListener:
                 self._scenario,
                 record,
                 make_tls=self._make_tls,
+                decide=self._decide,
                 tries=self._tries,
                 client=peer.rpartition(":")[0],
                 now=self._now,

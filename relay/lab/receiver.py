@@ -7,15 +7,17 @@ seen to do so; the secrets themselves are not kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, assert_never
 
+from relay.core.fault_scripts import Delay, FaultPhase
 from relay.core.replies import Reply
 from relay.core.settings import TlsMode
 from relay.core.transcripts import Direction
 from relay.lab.commands import CommandRefusedError, MailPath, parse_mail, parse_rcpt
+from relay.lab.fault_overlay import Decide, answer_of
 from relay.lab.received import ReceivedMessage, SessionRecord
 from relay.lab.recipients import Tries, recipient_answer
 from relay.lab.scripts import (
@@ -61,6 +63,7 @@ class ReceiverSession:
         record: SessionRecord,
         *,
         make_tls: TlsMaker,
+        decide: Decide,
         tries: Tries,
         client: str,
         now: Callable[[], datetime],
@@ -71,6 +74,7 @@ class ReceiverSession:
         self._script = scenario.script
         self._record = record
         self._make_tls = make_tls
+        self._decide = decide
         self._tries = tries
         self._client = client
         self._now = now
@@ -97,6 +101,22 @@ class ReceiverSession:
             except ClientSilent:
                 await self._wire.send(Reply(code=421, text="4.4.2 Idle for too long"))
         await self._wire.close()
+
+    async def _fault(self, phase: FaultPhase, recipients: Sequence[str] = ()) -> Answer | None:
+        """Return what a fault script puts in the place of the scenario's answer, if anything.
+
+        A delay has passed then.
+        """
+        decision = self._decide(phase, recipients)
+        if decision is None:
+            return None
+        self._record.log.note(str(decision))
+        match decision.rule.answer:
+            case Delay(by=by):
+                await asyncio.sleep(by.total_seconds())
+                return None
+            case fault:
+                return answer_of(fault)
 
     async def _answer(self, answer: Answer) -> None:
         """Do as the script says; raise _SessionOver where that is the end."""
@@ -129,10 +149,14 @@ class ReceiverSession:
         await self._wire.send(reply, followed_by=followed_by)
 
     async def _greet(self) -> None:
-        answer = self._script.greeting
+        answer = (
+            await self._fault(FaultPhase.GREETING)
+            or self._script.greeting
+            or Reply(code=220, text=f"{self._card.host} ESMTP Relaylab")
+        )
         if isinstance(answer, Reply):
             self._in_service = answer.positive
-        await self._answer(answer or Reply(code=220, text=f"{self._card.host} ESMTP Relaylab"))
+        await self._answer(answer)
 
     async def _serve_command(self) -> None:
         """Read and answer one command."""
@@ -186,19 +210,20 @@ class ReceiverSession:
     async def _hello(self, verb: str, name: str) -> None:
         if not name:
             raise CommandRefusedError(501, f"5.5.4 Syntax: {verb} hostname")
-        if verb == "EHLO" and self._script.ehlo is not None:
-            await self._answer(self._script.ehlo)
-            return
-        self._forget_mail()
-        self._greeted = True
-        lines = [self._card.host]
+        answer: Answer = Reply(code=250, text=self._card.host)
         if verb == "EHLO":
-            encrypted = self._wire.encrypted
-            starttls = (
-                self._script.keyword_under_tls if encrypted else self._script.starttls_keyword
-            )
-            lines += [*self._script.extensions, *([starttls] if starttls else [])]
-        await self._reply(Reply(code=250, text="\n".join(lines)))
+            fault = await self._fault(FaultPhase.EHLO)
+            answer = fault or self._script.ehlo or self._ehlo_reply()
+        if _positive(answer):
+            self._forget_mail()
+            self._greeted = True
+        await self._answer(answer)
+
+    def _ehlo_reply(self) -> Reply:
+        encrypted = self._wire.encrypted
+        starttls = self._script.keyword_under_tls if encrypted else self._script.starttls_keyword
+        lines = [self._card.host, *self._script.extensions, *([starttls] if starttls else [])]
+        return Reply(code=250, text="\n".join(lines))
 
     async def _starttls(self, argument: str) -> None:
         """Answer STARTTLS (RFC 3207), and take part in what follows a go-ahead."""
@@ -207,7 +232,7 @@ class ReceiverSession:
             return
         if argument:
             raise CommandRefusedError(501, "5.5.4 STARTTLS takes no argument")
-        answer = self._script.starttls
+        answer = await self._fault(FaultPhase.STARTTLS) or self._script.starttls
         if not (isinstance(answer, Reply) and answer.positive):
             await self._answer(answer)
             return
@@ -221,9 +246,10 @@ class ReceiverSession:
         await self._start_tls()
 
     async def _start_tls(self) -> None:
-        """Do as the script says of the handshake."""
+        """Do as a fault script or the scenario's own says of the handshake."""
         try:
-            match self._script.handshake:
+            fault = await self._fault(FaultPhase.HANDSHAKE)
+            match AfterClientHello(answer=fault) if fault else self._script.handshake:
                 case ServeTls(seconds_per_octet=pace) as script:
                     await self._handshake(self._make_tls(script), seconds_per_octet=pace)
                 case ServeLegacyTls() as script:
@@ -235,8 +261,8 @@ class ReceiverSession:
                     raise _SessionOver
                 case HangUp() as answer:
                     await self._answer(answer)
-                case _:
-                    assert_never(self._script.handshake)
+                case never:
+                    assert_never(never)
         except ClientSilent:
             # A reply would be clear text in the middle of a handshake.
             self._record.handshake_error = "the client fell silent"
@@ -271,7 +297,7 @@ class ReceiverSession:
             self._record.log.command(Direction.RECEIVED, "", encrypted=self._wire.encrypted)
             if answer.strip() == b"*":
                 raise CommandRefusedError(501, "5.7.0 Authentication cancelled")
-        verdict = self._script.auth
+        verdict = await self._fault(FaultPhase.AUTH) or self._script.auth
         self._authenticated = isinstance(verdict, Reply) and verdict.positive
         await self._answer(verdict)
 
@@ -285,9 +311,10 @@ class ReceiverSession:
         if mail.size > self._size_limit:
             await self._reply(_TOO_BIG)
             return
-        if _positive(self._script.mail):
+        answer = await self._fault(FaultPhase.MAIL) or self._script.mail
+        if _positive(answer):
             self._mail = mail
-        await self._answer(self._script.mail)
+        await self._answer(answer)
 
     async def _rcpt_to(self, argument: str) -> None:
         if self._mail is None:
@@ -296,7 +323,8 @@ class ReceiverSession:
         recipient = parse_rcpt(argument, self._extensions, smtputf8=self._mail.smtputf8).path
         if len(self._recipients) >= MAX_RECIPIENTS:
             raise CommandRefusedError(452, "4.5.3 Too many recipients")
-        answer = recipient_answer(
+        fault = await self._fault(FaultPhase.RCPT, (recipient,))
+        answer = fault or recipient_answer(
             self._script.recipient,
             recipient,
             reverse_path=self._mail.path,
@@ -311,8 +339,9 @@ class ReceiverSession:
         if self._mail is None or not self._recipients:
             await self._reply(_BAD_SEQUENCE)
             return
-        await self._answer(self._script.data)
-        if not _positive(self._script.data):
+        answer = await self._fault(FaultPhase.DATA, self._recipients) or self._script.data
+        await self._answer(answer)
+        if not _positive(answer):
             return
         content = await self._read_content()
         mail, recipients = self._mail, tuple(self._recipients)
@@ -320,7 +349,9 @@ class ReceiverSession:
         if content is None:
             await self._reply(_TOO_BIG)
             return
-        if _positive(self._script.confirmation):
+        fault = await self._fault(FaultPhase.CONTENT, recipients)
+        answer = fault or self._script.confirmation
+        if _positive(answer):
             self._keep(
                 ReceivedMessage(
                     reverse_path=mail.path,
@@ -330,7 +361,7 @@ class ReceiverSession:
                     at=self._now(),
                 )
             )
-        await self._answer(self._script.confirmation)
+        await self._answer(answer)
 
     async def _read_content(self) -> bytes | None:
         before = self._record.octets.data
