@@ -11,7 +11,6 @@ from relay.cli.lab_export import lab_export, print_hosts
 from relay.cli.lab_serve import lab_serve
 
 if TYPE_CHECKING:
-    from relay.core.jsonform import Json
     from relay.core.scenarios import Scenario
     from relay.core.settings import TlsSetting
 
@@ -46,6 +45,7 @@ def list_scenarios(
 
     from relay.core.scenarios import Family
     from relay.lab.catalogue import SCENARIOS
+    from relay.lab.outlook import card_json
 
     families = [member.value for member in Family]
     if family is not None and family not in families:
@@ -57,7 +57,7 @@ def list_scenarios(
         print_hosts([card.name for card in cards])
         return
     if as_json:
-        print_json([_card_json(card) for card in cards])
+        print_json([card_json(card) for card in cards])
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("Scenario", no_wrap=True)
@@ -81,13 +81,14 @@ def show_scenario(
     from relay.core.fault_cards import FAULTS
     from relay.core.settings import TlsSetting
     from relay.lab.catalogue import UnknownScenario, find_scenario
+    from relay.lab.outlook import card_json
 
     try:
         card = find_scenario(name).card
     except UnknownScenario as error:
         fail(str(error), hint="All of them: relay lab list")
     if as_json:
-        print_json(_card_json(card))
+        print_json(card_json(card))
         return
     out = console()
     out.print(Text(card.name, style="bold"))
@@ -153,25 +154,3 @@ def _outlook_words(card: Scenario, setting: TlsSetting) -> str:
             return "delivered, encrypted, to a verified host"
         case RetryInClear():
             return "delivered in clear text, in a second session without TLS"
-
-
-def _card_json(card: Scenario) -> Json:
-    from relay.core.jsonform import to_json
-    from relay.core.settings import TlsSetting
-    from relay.lab.outlook import foretell
-
-    data = to_json(card)
-    assert isinstance(data, dict)
-    verdicts = {setting: foretell(card, setting) for setting in TlsSetting}
-    return {
-        **data,
-        "mail_domain": card.mail_domain,
-        "host": card.host,
-        "verdicts": {
-            setting.value: {
-                "kind": verdict.kind,
-                "protection": to_json(getattr(verdict, "protection", None)),
-            }
-            for setting, verdict in verdicts.items()
-        },
-    }

@@ -1,7 +1,8 @@
 """The one JSON form of every record: `--json`, JSON lines, API, webhook and evidence files.
 
 Field names as in the dataclasses; enums by value; times in ISO 8601 with offset; addresses
-and patterns as text. `tests/core/test_jsonform.py` pins it.
+and patterns as text; octets by their number and their SHA-256. `tests/core/test_jsonform.py` pins
+it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from hashlib import sha256
 
 from relay.core.addresses import Address, DomainPattern
 
@@ -20,6 +22,8 @@ def to_json(value: object) -> Json:
     match value:
         case None | bool() | int() | float() | str():
             return value
+        case bytes():
+            return {"size": len(value), "sha256": sha256(value).hexdigest()}
         case Enum():
             return to_json(value.value)
         case datetime():

@@ -1,6 +1,7 @@
 """What each TLS setting makes of a scenario, foretold from its card by the core's own `judge`.
 
 A prediction for people who read about a scenario; what really happens is the receivers' testimony.
+`card_json` is a card's one JSON form, in which the predictions stand.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from relay.core.evidence import (
 )
 from relay.core.fault_cards import FAULTS
 from relay.core.faults import FaultClass, TlsFault
+from relay.core.jsonform import Json, to_json
 from relay.core.scenarios import Scenario
 from relay.core.settings import Starttls, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import TlsPolicy
@@ -41,6 +43,25 @@ def foretell(card: Scenario, setting: TlsSetting) -> Verdict:
         handshake = HandshakeDone(version=TlsVersion.TLS1_3.label, cipher="")
     faults = tuple(TlsFault(kind=kind, detail=card.summary) for kind in card.faults)
     return judge(policy, _evidence(card, handshake), faults)
+
+
+def card_json(card: Scenario) -> dict[str, Json]:
+    """Return a card with its mail domain, its host, and the verdict under each setting."""
+    data = to_json(card)
+    assert isinstance(data, dict)
+    verdicts = {setting: foretell(card, setting) for setting in TlsSetting}
+    return {
+        **data,
+        "mail_domain": card.mail_domain,
+        "host": card.host,
+        "verdicts": {
+            setting.value: {
+                "kind": verdict.kind,
+                "protection": to_json(getattr(verdict, "protection", None)),
+            }
+            for setting, verdict in verdicts.items()
+        },
+    }
 
 
 def _evidence(card: Scenario, handshake: Handshake) -> TlsEvidence:

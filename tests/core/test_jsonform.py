@@ -188,6 +188,13 @@ def test_session_and_attempt() -> None:
         (parse_address("a@b.test"), "a@b.test"),
         (DomainPattern.parse("*.b.test"), "*.b.test"),
         (StatusCode(451, "4.7.5"), {"code": 451, "enhanced": "4.7.5"}),
+        (
+            b"abc",
+            {
+                "size": 3,
+                "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            },
+        ),
     ],
 )
 def test_values(value: object, expected: object) -> None:
