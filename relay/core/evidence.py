@@ -87,6 +87,7 @@ class TlsEvidence:
     None when STARTTLS was not sent or not answered; `starttls_sent` tells these apart. `chain` is
     what the host sent, in its order, as PEM. `plaintext_after_go_ahead` counts octets that came in
     clear behind the 220 to STARTTLS and were discarded (RFC 3207 section 6).
+    `starttls_offered_under_tls` is None unless an EHLO was answered under TLS.
     """
 
     mode: TlsMode
@@ -98,3 +99,4 @@ class TlsEvidence:
     handshake: Handshake = NotTried()
     chain: tuple[str, ...] = ()
     plaintext_after_go_ahead: int = 0
+    starttls_offered_under_tls: bool | None = None

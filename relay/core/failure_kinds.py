@@ -73,13 +73,11 @@ def fault_failure_kind(fault: TlsFault) -> FailureKind:
             return FailureKind.TLS_NOT_OFFERED
         case FaultClass.REFUSED | FaultClass.NO_GO_AHEAD:
             return FailureKind.TLS_REFUSED
-        case FaultClass.HANDSHAKE:
+        case FaultClass.HANDSHAKE | FaultClass.INJECTION:
             return FailureKind.TLS_HANDSHAKE_FAILED
         case FaultClass.CERTIFICATE:
             if fault.kind is FaultKind.CERTIFICATE_NAME_MISMATCH:
                 return FailureKind.CERTIFICATE_NAME_MISMATCH
-            if fault.kind is FaultKind.STARTTLS_INJECTION:
-                return FailureKind.TLS_HANDSHAKE_FAILED
             return FailureKind.CERTIFICATE_UNTRUSTED
         case never:
             assert_never(never)

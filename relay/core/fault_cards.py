@@ -52,7 +52,7 @@ FAULTS: Final[Mapping[FaultKind, FaultCard]] = MappingProxyType(
             "middlebox ends sessions this way.",
         ),
         _K.STARTTLS_INJECTION: FaultCard(
-            _C.CERTIFICATE,
+            _C.INJECTION,
             _R.VALIDATION_FAILURE,
             "Clear text came right behind the go-ahead for TLS, where an attacker could have put it.",
             "Nothing that came in clear was used; look for a proxy on the way that sends ahead of "

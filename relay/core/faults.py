@@ -23,8 +23,13 @@ class FaultClass(Enum):
     """STARTTLS was not answered, or by 421: the session is gone. Clear text needs a new one."""
     HANDSHAKE = "handshake"
     """The handshake failed. Clear text needs a new session."""
+    INJECTION = "injection"
+    """Clear text came behind the go-ahead and was discarded; TLS stands or was tried all the same.
+
+    Whoever can write into the session may be who shakes hands: a matter for settings that verify.
+    """
     CERTIFICATE = "certificate"
-    """TLS stands or would have, but proves nothing: the certificate's fault, or an injection."""
+    """TLS stands or would have, but the certificate proves nothing."""
 
 
 @unique

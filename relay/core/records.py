@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
 
+from relay.core.advisories import Advisory
 from relay.core.dsn import DsnRequest
 from relay.core.evidence import TlsEvidence
 from relay.core.faults import ResultType, TlsFault
@@ -83,7 +84,8 @@ class SessionDirection(Enum):
 class Session:
     """One SMTP connection; one that failed in the handshake or before is a session too.
 
-    `faults` are those that were found when the session was judged.
+    `faults` are those that were found when the session was judged, `advisories` what is worth a
+    report besides.
     """
 
     id: str
@@ -95,6 +97,7 @@ class Session:
     evidence: TlsEvidence | None
     faults: tuple[TlsFault, ...]
     transcript: tuple[Line, ...]
+    advisories: tuple[Advisory, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

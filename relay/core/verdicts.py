@@ -10,7 +10,7 @@ hand-typed table in `tests/core/decisions.txt` is the outside view of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from relay.core.evidence import (
     HandshakeDone,
@@ -51,6 +51,9 @@ class Terminate:
 
 Verdict = Deliver | RetryInClear | Terminate
 
+_FOR_VERIFICATION: Final = frozenset({FaultClass.INJECTION, FaultClass.CERTIFICATE})
+"""What leaves a TLS session standing, so that only a setting that verifies reacts to it."""
+
 
 def judge(policy: TlsPolicy, evidence: TlsEvidence, faults: tuple[TlsFault, ...]) -> Verdict:
     """Judge a session that was opened under `policy`.
@@ -59,7 +62,7 @@ def judge(policy: TlsPolicy, evidence: TlsEvidence, faults: tuple[TlsFault, ...]
     """
     if policy.starttls is Starttls.NEVER:
         return _judge_without_starttls(evidence, faults)
-    blocking = tuple(f for f in faults if card(f).fault_class is not FaultClass.CERTIFICATE)
+    blocking = tuple(f for f in faults if card(f).fault_class not in _FOR_VERIFICATION)
     if blocking:
         return _judge_no_tls(policy, evidence, blocking)
     match evidence.handshake:
@@ -97,7 +100,9 @@ def _judge_no_tls(
             return Deliver(protection=Protection.CLEAR)
         case FaultClass.NOT_OFFERED | FaultClass.REFUSED:
             return RetryInClear(faults=faults)
-        case FaultClass.NO_GO_AHEAD | FaultClass.HANDSHAKE | FaultClass.CERTIFICATE:
+        case FaultClass.NO_GO_AHEAD | FaultClass.HANDSHAKE:
+            return RetryInClear(faults=faults)
+        case FaultClass.INJECTION | FaultClass.CERTIFICATE:
             return RetryInClear(faults=faults)
         case _:
             assert_never(first)

@@ -113,12 +113,15 @@ class Opening:
             greeting = await self.client.greet(sock, handshake.context)
             if self._implicit_handshake_failed(greeting):
                 return None
-            return await self._introduce(greeting)
+            failure = await self._introduce(greeting)
+            if failure is None:
+                self._see_offer_under_tls()
+            return failure
         greeting = await self.client.greet(sock, None)
         failure = await self._introduce(greeting)
         if failure is not None:
             return failure
-        self._see(starttls_offered="starttls" in self.client.extensions)
+        self._see(starttls_offered=self._offers_starttls)
         if handshake is None or not self.evidence.starttls_offered:
             return None
         return await self._start_tls(handshake)
@@ -172,9 +175,10 @@ class Opening:
             return None
         self._see_handshake()
         hello = await self._hello()
-        if _completed(hello) or self._refused_behind_handshake(hello):
+        if _completed(hello):
+            self._see_offer_under_tls()
             return None
-        return failure_of(hello, Stage.EHLO)
+        return None if self._refused_behind_handshake(hello) else failure_of(hello, Stage.EHLO)
 
     def _implicit_handshake_failed(self, greeting: Answer) -> bool:
         """Take the evidence of a handshake that came before the greeting."""
@@ -195,6 +199,13 @@ class Opening:
             self._see_failed_handshake(first_answer.error)
             return True
         return False
+
+    @property
+    def _offers_starttls(self) -> bool:
+        return "starttls" in self.client.extensions
+
+    def _see_offer_under_tls(self) -> None:
+        self._see(starttls_offered_under_tls=self._offers_starttls)
 
     def _see_handshake(self) -> None:
         assert self.client.ssl_object is not None

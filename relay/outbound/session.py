@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Self, assert_never
 
 from relay.core.addresses import Domain
+from relay.core.advisories import Advisory
 from relay.core.evidence import TlsEvidence
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, TlsFault
@@ -28,6 +29,7 @@ from relay.core.transcripts import TranscriptLog
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, judge
 from relay.outbound.opening import Opening, SessionOptions
 from relay.outbound.transaction import Admitted
+from relay.tls.advise import advise
 from relay.tls.contexts import ClientContexts
 from relay.tls.examine import examine
 from relay.tls.trust import TrustStore
@@ -60,6 +62,7 @@ class OutboundSession:
         self._started_at = now()
         self._ended_at: datetime | None = None
         self._faults: tuple[TlsFault, ...] = ()
+        self._advisories: tuple[Advisory, ...] = ()
         self._transcript = TranscriptLog(now)
         self._opening = Opening(hop, options=options, now=now, transcript=self._transcript)
         self._client = self._opening.client
@@ -117,6 +120,13 @@ class OutboundSession:
             store=store,
         )
         self._faults = faults
+        self._advisories = advise(
+            self.evidence,
+            policy,
+            host=self.hop.host,
+            recipient_domain=recipient_domain,
+            at=self.evidence.observed_at,
+        )
         verdict = judge(policy, self.evidence, faults)
         match verdict:
             case Deliver(protection=protection):
@@ -163,6 +173,7 @@ class OutboundSession:
             ended_at=self._ended_at or self._now(),
             evidence=self.evidence if self._opening.connected else None,
             faults=self._faults,
+            advisories=self._advisories,
             transcript=self._transcript.lines,
         )
 
@@ -176,7 +187,7 @@ def _stage_of(faults: tuple[TlsFault, ...]) -> Stage:
             return Stage.AFTER_EHLO
         case FaultClass.REFUSED | FaultClass.NO_GO_AHEAD:
             return Stage.STARTTLS
-        case FaultClass.HANDSHAKE | FaultClass.CERTIFICATE:
+        case FaultClass.HANDSHAKE | FaultClass.INJECTION | FaultClass.CERTIFICATE:
             return Stage.HANDSHAKE
         case never:
             assert_never(never)

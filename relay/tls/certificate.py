@@ -35,11 +35,11 @@ def chain_faults(
     store: TrustStore,
 ) -> tuple[TlsFault, ...]:
     """Return every fault of a chain (PEM, the host's own certificate first, not empty)."""
-    leaf = _read(chain[0])
+    leaf = read_certificate(chain[0])
     if leaf is None:
         detail = "the host's certificate cannot be read"
         return (TlsFault(kind=FaultKind.CERTIFICATE_INVALID, detail=detail),)
-    sent = [certificate for pem in chain[1:] if (certificate := _read(pem)) is not None]
+    sent = [certificate for pem in chain[1:] if (certificate := read_certificate(pem)) is not None]
     path = build_path(leaf, sent, store.anchors, at)
     found = (
         *_path_faults(path, sent, store, at),
@@ -93,7 +93,8 @@ def _unexplained(
             )
 
 
-def _read(pem: str) -> x509.Certificate | None:
+def read_certificate(pem: str) -> x509.Certificate | None:
+    """Return a certificate that a host sent, None for one that can't be read."""
     with warnings.catch_warnings():
         # A host may send what the library frowns at; what is wrong with it is found by the checks.
         warnings.simplefilter("ignore")

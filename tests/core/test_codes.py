@@ -102,9 +102,9 @@ def test_every_fault_has_a_card_that_says_something() -> None:
     for kind, card in FAULTS.items():
         assert card.meaning.endswith(".")
         assert card.remedy.endswith(".")
-        proves_nothing = (
-            kind.value.startswith("certificate-") or kind is FaultKind.STARTTLS_INJECTION
-        )
-        assert (card.fault_class is FaultClass.CERTIFICATE) is proves_nothing
+        of_certificate = kind.value.startswith("certificate-")
+        assert (card.fault_class is FaultClass.CERTIFICATE) is of_certificate
+        injected = kind is FaultKind.STARTTLS_INJECTION
+        assert (card.fault_class is FaultClass.INJECTION) is injected
     for kind, expected in RESULT_TYPES.items():
         assert FAULTS[kind].result_type is expected

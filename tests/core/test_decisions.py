@@ -165,6 +165,7 @@ def test_where_clear_text_is_put_off_nothing_else_changes(
 def test_every_fault_ends_required_verify(kind: FaultKind) -> None:
     handshake = {
         FaultClass.CERTIFICATE: DONE,
+        FaultClass.INJECTION: DONE,
         FaultClass.HANDSHAKE: HandshakeFailed(problem=P.OTHER, detail="x"),
     }.get(FAULTS[kind].fault_class, NotTried())
     verdict = judge(COLUMNS["required-verify"], evidence(handshake), faults(kind))
@@ -207,6 +208,17 @@ def test_handshake_fault_outranks_a_certificate_fault() -> None:
     found = faults(K.HANDSHAKE_BAD_SIGNATURE, K.CERTIFICATE_EXPIRED)
     seen = failed(P.BAD_SIGNATURE)
     assert judge(COLUMNS["required"], seen, found) == Terminate(faults=found[:1])
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [("preferred", RetryInClear), ("preferred-verify", RetryInClear), ("required", Terminate)],
+)
+def test_handshake_fault_outranks_an_injection(column: str, expected: type) -> None:
+    """An injection is for verification to refuse; what decides here is that no session stands."""
+    found = faults(K.STARTTLS_INJECTION, K.HANDSHAKE_CLOSED)
+    verdict = judge(COLUMNS[column], failed(P.CLOSED), found)
+    assert verdict == expected(faults=found[1:])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relay.core.addresses import DomainPattern, parse_address
+from relay.core.advisories import Advisory, AdvisoryKind
 from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.faults import FaultKind, ResultType, TlsFault
 from relay.core.jsonform import to_json
@@ -113,9 +114,15 @@ def test_session_and_attempt() -> None:
             starttls_reply=Reply(code=220, text="go"),
             handshake=HandshakeDone(version="TLSv1.3", cipher="X"),
             chain=("PEM",),
+            starttls_offered_under_tls=False,
         ),
         faults=(FAULT,),
         transcript=(Line(direction=Direction.SENT, encrypted=True, at=AT, text="QUIT"),),
+        advisories=(
+            Advisory(
+                kind=AdvisoryKind.CERTIFICATE_EXPIRES_SOON, detail="ends 2026-03-06, in 2 days"
+            ),
+        ),
     )
     assert to_json(session) == {
         "id": "s1",
@@ -134,6 +141,7 @@ def test_session_and_attempt() -> None:
             "handshake": {"kind": "done", "version": "TLSv1.3", "cipher": "X"},
             "chain": ["PEM"],
             "plaintext_after_go_ahead": 0,
+            "starttls_offered_under_tls": False,
         },
         "faults": [{"kind": "certificate-expired", "detail": "expired 2026-03-03"}],
         "transcript": [
@@ -143,6 +151,9 @@ def test_session_and_attempt() -> None:
                 "at": "2026-03-04T05:06:07+00:00",
                 "text": "QUIT",
             }
+        ],
+        "advisories": [
+            {"kind": "certificate-expires-soon", "detail": "ends 2026-03-06, in 2 days"}
         ],
     }
     refusal = TlsRefusal(setting=TlsSetting.REQUIRED_VERIFY, faults=(FAULT,), stage=Stage.HANDSHAKE)

@@ -103,3 +103,16 @@ def test_an_envelope_is_no_bounce() -> None:
 def test_microseconds_keep_the_time_and_its_order(first: Any, second: Any) -> None:
     assert from_microseconds(to_microseconds(first)) == first
     assert (to_microseconds(first) < to_microseconds(second)) == (first < second)
+
+
+def test_a_session_from_before_advisories_still_comes_back() -> None:
+    session = replace(a_session(1), advisories=())
+    assert session.evidence is not None
+    data = to_json(session)
+    assert isinstance(data, dict)
+    del data["advisories"]
+    seen = data["evidence"]
+    assert isinstance(seen, dict)
+    del seen["starttls_offered_under_tls"]
+    expected = replace(session, evidence=replace(session.evidence, starttls_offered_under_tls=None))
+    assert decode(Session, json.dumps(data)) == expected
