@@ -1,4 +1,4 @@
-"""The JSON Schema of policy files, for editors: generated from the models that validate them."""
+"""The JSON Schemas of our files, for editors: generated from the models that validate them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from relay.config.fault_script_shape import FaultScriptsShape
 from relay.config.file_shape import PolicyShape
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -27,6 +28,17 @@ def policy_schema() -> dict[str, Any]:
         schema["properties"]["restrict_tls_to"]
     )
     return {"$schema": DIALECT, **schema, "title": "Relaylab policy"}
+
+
+def fault_script_schema() -> dict[str, Any]:
+    """Return the schema of fault script files (draft 2020-12).
+
+    It does not say which keys of a rule can't stand together.
+    """
+    schema = FaultScriptsShape.model_json_schema(schema_generator=_Generator)
+    for name, shape in schema["$defs"].items():
+        shape["title"] = name.removesuffix("Shape")
+    return {"$schema": DIALECT, **schema, "title": "Relaylab fault scripts"}
 
 
 def _list_or_commas(schema: dict[str, Any]) -> dict[str, Any]:

@@ -206,9 +206,9 @@ class _Builder:
             self._report(event, (), f"more than {MAX_DEPTH} levels within one another")
             raise PolicyFileError(self.problems)
         if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
-            self._report(event, path, "anchors (&name) are not used in policy files")
+            self._report(event, path, "anchors (&name) are not used here")
         if getattr(event, "tag", None):
-            self._report(event, path, "tags (!name) are not used in policy files")
+            self._report(event, path, "tags (!name) are not used here")
         match event:
             case yaml.SequenceStartEvent():
                 return self._list(event, events, path)
