@@ -96,6 +96,11 @@ class Lab:
         """Where the running receivers listen, by scenario name."""
         return MappingProxyType(self._endpoints)
 
+    @property
+    def deaf(self) -> tuple[str, ...]:
+        """The receivers that were started and do not listen, by scenario name."""
+        return tuple(name for name, found in self._listeners.items() if not found.listens)
+
     async def address(self, name: str) -> HostAddress:
         """Return where a scenario's receiver listens, starting it if need be.
 

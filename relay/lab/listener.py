@@ -89,6 +89,11 @@ class ScenarioListener:
         """Whether no session is open."""
         return self._open_sessions == 0
 
+    @property
+    def listens(self) -> bool:
+        """Whether connections are accepted."""
+        return self._server is not None and self._server.is_serving()
+
     async def start(self, bind: str, port: int) -> HostAddress:
         """Listen, and return where; raise OSError where that is not possible."""
         self._server = await asyncio.start_server(self._connected, bind, port, start_serving=False)
