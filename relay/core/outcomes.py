@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, unique
-from typing import Literal, assert_never
+from typing import Literal, Self, assert_never
 
-from relay.core.faults import TlsFault
+from relay.core.fault_cards import card
+from relay.core.faults import FaultClass, TlsFault
 from relay.core.replies import Reply
 from relay.core.settings import Protection, TlsSetting
 
@@ -40,6 +41,8 @@ class Stage(Enum):
     DATA = "during DATA"
     BODY = "while sending BODY"
     CONFIRMATION = "reading confirmation"
+    OUT_OF_BAND = "out of band bounce"
+    """Reported later, by a notification that came back."""
 
     @property
     def before_mail(self) -> bool:
@@ -57,6 +60,27 @@ class TlsRefusal:
     faults: tuple[TlsFault, ...]
     stage: Stage
     peer_reply: Reply | None = None
+
+    @classmethod
+    def by(
+        cls, setting: TlsSetting, faults: tuple[TlsFault, ...], *, peer_reply: Reply | None
+    ) -> Self:
+        """Return the refusal for these faults, at the stage where the first one showed."""
+        return cls(setting=setting, faults=faults, stage=_stage_of(faults), peer_reply=peer_reply)
+
+
+def _stage_of(faults: tuple[TlsFault, ...]) -> Stage:
+    if not faults:
+        return Stage.HANDSHAKE
+    match card(faults[0]).fault_class:
+        case FaultClass.NOT_OFFERED:
+            return Stage.AFTER_EHLO
+        case FaultClass.REFUSED | FaultClass.NO_GO_AHEAD:
+            return Stage.STARTTLS
+        case FaultClass.HANDSHAKE | FaultClass.INJECTION | FaultClass.CERTIFICATE:
+            return Stage.HANDSHAKE
+        case never:
+            assert_never(never)
 
 
 @unique
@@ -121,6 +145,8 @@ class LocalProblem(Enum):
     NEEDS_SMTPUTF8 = "needs-smtputf8"
     TOO_BIG_FOR_HOST = "too-big-for-host"
     NOT_SENDABLE = "not-sendable"
+    SUPPRESSED = "suppressed"
+    """The address bounced before, and the policy sends it nothing until that is cleared."""
     INTERNAL = "internal"
 
 

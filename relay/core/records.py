@@ -17,6 +17,7 @@ from relay.core.faults import ResultType, TlsFault
 from relay.core.outcomes import Outcome, Stage
 from relay.core.replies import StatusCode
 from relay.core.routing import Hop
+from relay.core.salesforce_view import SalesforceView
 from relay.core.settings import TlsSetting
 from relay.core.steps import Tried
 from relay.core.tls_policy import PolicyMatch
@@ -42,6 +43,27 @@ class ReplyMode(Enum):
     """As soon as the message is durable."""
 
 
+@unique
+class Reading(Enum):
+    """What a message was that came back to one of our own reverse paths."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    """A report of success; it changes nothing."""
+    UNREADABLE = "unreadable"
+    """No notification that could be understood, or one about nobody that the message went to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """One return: `message_id` is of the message that the reverse path belongs to."""
+
+    message_id: str
+    recipient: str
+    reading: Reading
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """A message as accepted, without its content.
@@ -50,7 +72,9 @@ class Envelope:
     `parse_address` accepts. `dsn` is what the sender asked to be told. `protect_as` is set on a
     notification: its content comes from a message that this setting protected, and it travels under
     no weaker one. `message_id_header` and `subject` are
-    copied from the content's head, for people to find the message by.
+    copied from the content's head, for people to find the message by. `sent_from` is the reverse
+    path that the message leaves with where that is not the sender's own (bounce management).
+    `returned` is set on a message that came back to such a path: an entry for each.
     """
 
     id: str
@@ -70,6 +94,13 @@ class Envelope:
     notification_for: str | None = None
     dsn: DsnRequest = field(default_factory=DsnRequest)
     protect_as: TlsSetting | None = None
+    sent_from: str | None = None
+    returned: tuple[Returned, ...] = ()
+
+    @property
+    def outgoing_path(self) -> str:
+        """The reverse path that hosts are told; empty for the null reverse path."""
+        return self.reverse_path if self.sent_from is None else self.sent_from
 
 
 @unique
@@ -135,7 +166,8 @@ class RecipientOutcome:
 class Attempt:
     """One try of one message at one host, for the recipients that go there together.
 
-    `session_id` is None when no connection came about for lack of a host.
+    `session_id` is None when no connection came about for lack of a host. `hosts` are all that the
+    destination had at that time, in order; older records don't say.
     """
 
     id: str
@@ -150,6 +182,7 @@ class Attempt:
     outcomes: tuple[RecipientOutcome, ...]
     started_at: datetime
     ended_at: datetime
+    hosts: tuple[Hop, ...] = ()
 
     def tried(self, recipient: str) -> Tried | None:
         """Return this attempt as one recipient's history sees it."""
@@ -182,6 +215,8 @@ class Notified(Enum):
     """The client got the code itself, in reply to DATA."""
     SENDER = "sender"
     """A delivery status notification went to the reverse path."""
+    BOUNCE_MANAGEMENT = "bounce-management"
+    """Bounce management took note of it, and returns nothing to the sender."""
     NOBODY = "nobody"
     """The reverse path is null, or this is a delay that no notification is sent for."""
 
@@ -192,7 +227,8 @@ class Bounce:
 
     `status` and `text` are what is reported: the final code when time ran out. `cause_status` and
     `cause_text` are the last failure itself. `cause` and `remedy` are plain sentences. `faults` are
-    all that were found, the first one being the cause.
+    all that were found, the first one being the cause. `returned_in` is the message that reported
+    it, where it came back later. `salesforce` is None in records of before there was one.
     """
 
     id: str
@@ -219,3 +255,5 @@ class Bounce:
     at: datetime
     will_retry_at: datetime | None
     notified: Notified
+    returned_in: str | None = None
+    salesforce: SalesforceView | None = None

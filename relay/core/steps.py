@@ -11,6 +11,7 @@ session is judged under `InClear.NOT_YET`, so that the verdict can only be to re
     no try yet ............................ Try the first host; NoHost where there is none
     delivered ............................. Done
     final refusal of the recipient ........ GiveUp
+    TLS failed, and that is to bounce ..... as if that were final, once no host is left
     the host is ruled out, more hosts ..... Try the next host
     verdicts were "retry in clear" ........ Try those hosts without TLS, once each: after all hosts,
                                             or (`ClearText.SAME_HOST`) each before the next host
@@ -34,9 +35,12 @@ from relay.core.outcomes import (
     Failure,
     Outcome,
     Scope,
+    TlsRefusal,
     scope_of,
 )
 from relay.core.routing import ClearText, Hop, Plan
+from relay.core.salesforce import OnTlsFailure
+from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import RetryInClear, Verdict
 
 
@@ -65,6 +69,19 @@ class InClear(Enum):
     """Nothing; the verdict may allow a later session."""
     NOW = "now"
     """All of it, without trying TLS; an earlier verdict allowed that."""
+
+
+def judged_under(policy: TlsPolicy, in_clear: InClear) -> TlsPolicy:
+    """Return what a session is opened and judged under."""
+    match in_clear:
+        case InClear.AS_JUDGED:
+            return policy
+        case InClear.NOT_YET:
+            return policy.in_clear_later()
+        case InClear.NOW:
+            return policy.in_clear()
+        case _:
+            assert_never(in_clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,20 +141,27 @@ def next_step(
     match last.outcome:
         case Delivered():
             return Done()
-        case Failed(failure=failure):
-            if scope_of(failure) is Scope.RECIPIENT:
-                return GiveUp(cause=failure, expired=False)
-            if again := _next_try(history, plan):
-                return again
-            if softer := _deferred_in_round(history):
-                return _end_round(history, softer, plan, accepted_at=accepted_at, now=now)
-            return GiveUp(cause=failure, expired=False)
-        case Deferred(failure=failure):
+        case Failed(failure=failure) | Deferred(failure=failure):
             if scope_of(failure) is Scope.HOST and (again := _next_try(history, plan)):
                 return again
-            return _end_round(history, failure, plan, accepted_at=accepted_at, now=now)
+            if _tries_again(last.outcome, plan):
+                return _end_round(history, failure, plan, accepted_at=accepted_at, now=now)
+            softer = (
+                None if scope_of(failure) is Scope.RECIPIENT else _worth_retrying(history, plan)
+            )
+            if softer is not None:
+                return _end_round(history, softer, plan, accepted_at=accepted_at, now=now)
+            return GiveUp(cause=failure, expired=False)
         case _:
             assert_never(last.outcome)
+
+
+def _tries_again(outcome: Outcome, plan: Plan) -> bool:
+    """Whether another round may overcome this outcome."""
+    if not isinstance(outcome, Deferred):
+        return False
+    bounces = plan.on_tls_failure is OnTlsFailure.BOUNCE_AT_ONCE
+    return not (bounces and isinstance(outcome.failure, TlsRefusal))
 
 
 def _begin_round(number: int, plan: Plan) -> Step:
@@ -184,12 +208,12 @@ def _owed_in_clear(this_round: Sequence[Tried]) -> Hop | None:
     )
 
 
-def _deferred_in_round(history: Sequence[Tried]) -> Failure | None:
+def _worth_retrying(history: Sequence[Tried], plan: Plan) -> Failure | None:
     """Return the latest failure of this round that another try may overcome."""
     for tried in reversed(history):
         if tried.round != history[-1].round:
             break
-        if isinstance(tried.outcome, Deferred):
+        if isinstance(tried.outcome, Deferred) and _tries_again(tried.outcome, plan):
             return tried.outcome.failure
     return None
 

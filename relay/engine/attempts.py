@@ -14,9 +14,9 @@ from relay.core.addresses import Domain
 from relay.core.clock import Clock
 from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, outcome_of
 from relay.core.records import Attempt, Envelope, MatchedRule, RecipientOutcome, Session
-from relay.core.routing import RouteMatch
-from relay.core.steps import InClear, NoHost, Try
-from relay.core.tls_policy import PolicyMatch, TlsPolicy
+from relay.core.routing import Hop, RouteMatch
+from relay.core.steps import InClear, NoHost, Try, judged_under
+from relay.core.tls_policy import PolicyMatch
 from relay.core.verdicts import Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.engine.slots import Slots
@@ -33,7 +33,7 @@ SESSIONS_PER_HOST: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to try: a message's content for some recipients of one domain."""
+    """What to try: a message's content for some recipients of one domain, which has `hosts`."""
 
     envelope: Envelope
     content: bytes
@@ -41,6 +41,7 @@ class Task:
     domain: Domain
     match: PolicyMatch
     route: RouteMatch
+    hosts: tuple[Hop, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ class Attempts:
         )
         verdict: Verdict | None = None
         outcomes: tuple[RecipientOutcome, ...]
-        policy = _policy_of_try(task.match.policy, step.in_clear)
+        policy = judged_under(task.match.policy, step.in_clear)
         try:
             async with asyncio.timeout_at(deadline):
                 await session.connect(policy, in_force.contexts)
@@ -184,21 +185,9 @@ class Attempts:
             outcomes=outcomes,
             started_at=started_at,
             ended_at=self._clock.now(),
+            hosts=task.hosts,
         )
         return Result(attempt=attempt, session=session)
-
-
-def _policy_of_try(policy: TlsPolicy, in_clear: InClear) -> TlsPolicy:
-    """Return what a session is opened and judged under."""
-    match in_clear:
-        case InClear.AS_JUDGED:
-            return policy
-        case InClear.NOT_YET:
-            return policy.in_clear_later()
-        case InClear.NOW:
-            return policy.in_clear()
-        case _:
-            assert_never(in_clear)
 
 
 def _late(step: Try, in_force: PolicyInForce) -> LocalRefusal:

@@ -170,6 +170,7 @@ class Rounds:
                     domain=domain,
                     match=matched,
                     route=way,
+                    hosts=plan.hops,
                 )
                 match step:
                     case Try():

@@ -19,9 +19,8 @@ from typing import Self, assert_never
 from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
 from relay.core.evidence import TlsEvidence
-from relay.core.fault_cards import card
-from relay.core.faults import FaultClass, TlsFault
-from relay.core.outcomes import Failure, Stage, TlsRefusal
+from relay.core.faults import TlsFault
+from relay.core.outcomes import Failure, TlsRefusal
 from relay.core.records import Session, SessionDirection
 from relay.core.routing import Hop
 from relay.core.tls_policy import TlsPolicy
@@ -135,11 +134,8 @@ class OutboundSession:
             case RetryInClear(faults=reasons) | Terminate(faults=reasons):
                 because = ", ".join(fault.kind.value for fault in reasons) or "no TLS"
                 self._transcript.note(f"verdict: {verdict.kind} ({because})")
-                failure = TlsRefusal(
-                    setting=policy.setting,
-                    faults=reasons,
-                    stage=_stage_of(reasons),
-                    peer_reply=self.evidence.starttls_reply,
+                failure = TlsRefusal.by(
+                    policy.setting, reasons, peer_reply=self.evidence.starttls_reply
                 )
                 return NotAdmitted(verdict=verdict, failure=failure)
             case _:
@@ -176,18 +172,3 @@ class OutboundSession:
             advisories=self._advisories,
             transcript=self._transcript.lines,
         )
-
-
-def _stage_of(faults: tuple[TlsFault, ...]) -> Stage:
-    """Return where the first fault showed."""
-    if not faults:
-        return Stage.HANDSHAKE
-    match card(faults[0]).fault_class:
-        case FaultClass.NOT_OFFERED:
-            return Stage.AFTER_EHLO
-        case FaultClass.REFUSED | FaultClass.NO_GO_AHEAD:
-            return Stage.STARTTLS
-        case FaultClass.HANDSHAKE | FaultClass.INJECTION | FaultClass.CERTIFICATE:
-            return Stage.HANDSHAKE
-        case never:
-            assert_never(never)
