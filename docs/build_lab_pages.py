@@ -16,6 +16,7 @@ from typing import Final
 
 from relay.audit.expectations import EXPECTATIONS, Expected
 from relay.cli.own_relays import OwnRelay, own_relays
+from relay.core.advisory_cards import ADVISORIES
 from relay.core.fault_cards import FAULTS
 from relay.core.records import SessionDirection
 from relay.core.scenarios import Family, ReachedBy, Scenario, ScenarioClass
@@ -129,6 +130,14 @@ def _recipe(name: str) -> str:
 
 
 def _found(scenario: LabScenario) -> str:
+    reported = [f"| `{k.value}` | {ADVISORIES[k].meaning} |" for k in scenario.card.advisories]
+    if not reported:
+        return _faults(scenario)
+    table = "\n".join(["| reported | meaning |", "|---|---|", *reported])
+    return f"{_faults(scenario)}\n\n{table}"
+
+
+def _faults(scenario: LabScenario) -> str:
     card = scenario.card
     if card.faults:
         rows = [

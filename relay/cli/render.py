@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relay.cli.record_words import certificate_words, outcome_words, seen_words
-from relay.cli.story import verdict_words
+from relay.cli.story import noted, verdict_words
 from relay.core.fault_cards import card
 from relay.core.faults import TlsFault
 from relay.core.records import (
@@ -45,6 +45,7 @@ _STATE_STYLE = {
 _NOTIFIED = {
     Notified.CLIENT: "the client was told in reply to DATA",
     Notified.SENDER: "a notification went to the sender",
+    Notified.BOUNCE_MANAGEMENT: "bounce management noted it, nothing went to the sender",
     Notified.NOBODY: "nobody was told",
 }
 
@@ -218,6 +219,8 @@ def _attempt(
                 yield "  Chain", words(certificate_words(pem))
         for fault in session.faults:
             yield "  Fault", _fault(fault)
+        for advisory in session.advisories:
+            yield "  Note", words(noted(advisory))
     for entry in attempt.outcomes:
         if entry.recipient == recipient:
             yield "  Verdict", words(verdict_words(attempt.verdict, entry.outcome))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from relay.core.advisories import Advisory
+from relay.core.advisory_cards import advisory_card
 from relay.core.evidence import HandshakeDone, HandshakeFailed, NotTried, TlsEvidence
 from relay.core.faults import TlsFault
 from relay.core.outcomes import Deferred, Delivered, Failed, Outcome, PeerRefusal
@@ -34,6 +36,11 @@ def seen(evidence: TlsEvidence | None, faults: tuple[TlsFault, ...]) -> str:
             return "no TLS session came about"
         case _:
             assert_never(evidence.handshake)
+
+
+def noted(advisory: Advisory) -> str:
+    """Say in sentences what is worth a report, and who should do what about it."""
+    return f"{advisory.kind.value}: {advisory.detail}. {advisory_card(advisory).remedy}"
 
 
 def verdict_words(verdict: Verdict | None, outcome: Outcome) -> str:
@@ -97,6 +104,7 @@ def story(record: MessageRecord, recipient: str) -> Iterator[tuple[str, str]]:
         yield "Host", f"{attempt.hop} by {attempt.route}" if attempt.hop else "none"
         if session is not None:
             yield "Seen", seen(session.evidence, session.faults)
+            yield from (("Note", noted(advisory)) for advisory in session.advisories)
         yield "Verdict", verdict_words(attempt.verdict, outcome_of(attempt, recipient))
     bounce = bounce_of(record, recipient)
     if bounce is not None:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relay.core.addresses import parse_domain
+from relay.core.advisories import AdvisoryKind
 from relay.core.outcomes import Stage
 from relay.core.routing import Hop
+from relay.core.scenarios import Scenario
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import TlsPolicy
 from relay.lab.authority import LabAuthority
@@ -29,6 +31,14 @@ OPTIONS = SessionOptions(
 )
 BEFORE_TLS = {Stage.BANNER, Stage.EHLO}
 """Where a session ends before there is anything to judge."""
+
+
+def expected_advisories(card: Scenario, policy: TlsPolicy) -> list[AdvisoryKind]:
+    """The card's, in a session under TLS; what verification refuses is not reported besides."""
+    if policy.setting is TlsSetting.OFF:
+        return []
+    refused = {AdvisoryKind.PLAINTEXT_BEHIND_GO_AHEAD} if policy.verifies else set()
+    return [kind for kind in card.advisories if kind not in refused]
 
 
 @pytest.mark.parametrize("setting", TlsSetting, ids=lambda setting: setting.value)
@@ -60,6 +70,8 @@ async def test_a_session_finds_what_the_card_says(
     await session.close()
     faults = tuple(fault.kind for fault in session.record().faults)
     assert faults == (() if setting is TlsSetting.OFF else card.faults)
+    advisories = [advisory.kind for advisory in session.record().advisories]
+    assert advisories == expected_advisories(card, policy)
     foretold = foretell(card, setting)
     assert judged.verdict.kind == foretold.kind
     assert getattr(judged.verdict, "protection", None) == getattr(foretold, "protection", None)

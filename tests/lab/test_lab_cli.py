@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from relay.cli import certs, lab
+from relay.core.advisories import AdvisoryKind
 from relay.lab.catalogue import SCENARIOS
 from relay.lab.recipes import shipped_recipes
 
@@ -64,6 +65,8 @@ def test_lab_show_tells_the_card(name: str) -> None:
         assert text in flat
     for kind in card.faults:
         assert kind.value in flat
+    reported = [kind.value for kind in AdvisoryKind if f"Reported {kind.value}: " in flat]
+    assert reported == [kind.value for kind in card.advisories]
     assert "Required Verify" in output
     assert max(len(line) for line in output.splitlines()) <= 80
 

@@ -14,6 +14,7 @@ import trustme
 from outbound_peer import HOST, Do, Peer, Step
 from outbound_relay import Relay, assert_failure
 
+from relay.core.advisories import AdvisoryKind
 from relay.core.evidence import HandshakeDone, HandshakeFailed, HandshakeProblem, NotTried
 from relay.core.outcomes import (
     ConnectionProblem,
@@ -27,7 +28,7 @@ from relay.core.routing import Hop
 from relay.core.settings import TlsMode, TlsSetting
 from relay.core.tls_policy import TlsPolicy, TrustAnchors
 from relay.core.transcripts import Direction
-from relay.outbound.session import SessionOptions
+from relay.outbound.session import Admitted, SessionOptions
 
 SHORT = 0.2
 """Seconds to wait for a peer that will never answer."""
@@ -426,3 +427,36 @@ def test_a_name_that_ehlo_can_not_say(name: str) -> None:
             command_timeout=SECOND,
             allow_external=False,
         )
+
+
+@pytest.mark.parametrize("mode", TlsMode)
+@pytest.mark.parametrize("keyword", ["STARTTLS", "starttls", "SIZE"])
+async def test_starttls_offered_under_tls_is_seen_and_reported(
+    relay: Relay, honest: ssl.SSLContext, mode: TlsMode, keyword: str
+) -> None:
+    answer = f"250-{HOST}\r\n250 {keyword}\r\n".encode()
+    async with Peer(
+        context=honest,
+        mode=mode,
+        answers={"EHLO tls": answer},
+    ).running() as peer:
+        session = await relay.open(peer.hop, TlsSetting.REQUIRED_VERIFY)
+        judged = await relay.admit(session, TlsSetting.REQUIRED_VERIFY)
+        await session.close()
+        await peer.settled()
+    offered = keyword.upper() == "STARTTLS"
+    assert session.evidence.starttls_offered_under_tls is offered
+    kinds = [advisory.kind for advisory in session.record().advisories]
+    # The tests' certificate is their own authority's; nothing else is worth a report.
+    assert kinds == [AdvisoryKind.STARTTLS_OFFERED_UNDER_TLS] * offered
+    assert isinstance(judged, Admitted)
+
+
+async def test_in_clear_nothing_is_known_of_an_offer_under_tls(
+    relay: Relay, honest: ssl.SSLContext
+) -> None:
+    async with Peer(context=honest).running() as peer:
+        session = await relay.open(peer.hop, TlsSetting.OFF)
+        await session.close()
+        await peer.settled()
+    assert session.evidence.starttls_offered_under_tls is None

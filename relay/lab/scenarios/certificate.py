@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from relay.core.advisories import AdvisoryKind
 from relay.core.faults import FaultKind
 from relay.core.outcomes import Stage
 from relay.core.scenarios import Family, ReachedBy, Scenario, ScenarioClass
@@ -24,6 +25,7 @@ def _scenario(
     reached_by: ReachedBy = ReachedBy.NAME,
     host_name: str | None = None,
     rotation: tuple[str, ...] = (),
+    advisories: tuple[AdvisoryKind, ...] = (),
 ) -> LabScenario:
     """Declare a scenario that shows the certificate of the recipe with the same name.
 
@@ -43,6 +45,7 @@ def _scenario(
             remedy=remedy,
             reached_by=reached_by,
             host_name=host_name,
+            advisories=advisories,
         ),
         rotation=rotation,
     )
@@ -69,6 +72,7 @@ _DATES: Final = (
     ),
     _scenario(
         "expires-soon",
+        advisories=(AdvisoryKind.CERTIFICATE_EXPIRES_SOON,),
         summary="Shows a good certificate that runs out in two days.",
         in_the_wild="The days before the bounces begin. Tools renew certificates weeks ahead: two "
         "days left mean that the renewal is broken.",
@@ -146,6 +150,7 @@ _TRUST: Final = (
     ),
     _scenario(
         "wrong-order-chain",
+        advisories=(AdvisoryKind.CHAIN_OUT_OF_ORDER,),
         summary="Shows a complete chain with the root ahead of the intermediate.",
         in_the_wild="Bundles that were put together from the top down. TLS 1.2 demands the order "
         "(RFC 5246 section 7.4.2), TLS 1.3 lets clients expect anything; OpenSSL sorts them by "
@@ -157,16 +162,18 @@ _TRUST: Final = (
         "revoked",
         summary="Shows a good certificate that its authority has revoked.",
         in_the_wild="Stolen keys. Almost no mail server asks for revocation: this is delivered "
-        "under every setting, unless the policy names the lab's list (lab-crl.pem) under `crl`. "
-        "Then it is the fault certificate-revoked.",
+        "under every setting, and nothing in the session shows it, unless the policy names the "
+        "lab's list (lab-crl.pem) under `crl`. Then it is the fault certificate-revoked.",
         remedy="Install a new certificate with a new key, and find out how the old one leaked.",
     ),
     _scenario(
         "must-staple",
+        advisories=(AdvisoryKind.MUST_STAPLE_NOT_CHECKED,),
         summary="Shows a certificate that demands a stapled OCSP response, and staples none.",
         in_the_wild="Left over from the years in which authorities ran OCSP; large ones have "
         "switched it off. OpenSSL and Python don't look at the demand, GnuTLS does: some senders "
-        "refuse the host, and the others see nothing wrong.",
+        "refuse the host, and the others see nothing wrong. This relay reads the demand in the "
+        "certificate; whether a response comes it can't see.",
         remedy="Have the certificate issued anew without the must-staple extension (RFC 7633).",
     ),
 )
@@ -263,6 +270,7 @@ _STRENGTH_AND_FORM: Final = (
     ),
     _scenario(
         "ca-as-leaf",
+        advisories=(AdvisoryKind.AUTHORITY_AS_HOST,),
         summary="Uses an authority's certificate as its own.",
         in_the_wild="Private authorities that began as one self-made certificate with every box "
         "ticked. OpenSSL accepts it, so it is delivered here; senders built on rustls refuse it. "

@@ -202,7 +202,8 @@ _DEMANDS: Final = (
         scenario_class=ScenarioClass.ADVISORY,
         summary="Ends the handshake with unrecognized_name unless the client sends the name.",
         in_the_wild="Cloud front ends with many customers on one address. A relay that connects to "
-        "an address, or whose TLS library is old, sends no name; this relay sends it.",
+        "an address, or whose TLS library is old, sends no name; this relay sends it, and so can't "
+        "see that the host demands it.",
         remedy="Configure a default certificate for clients that send no name, as RFC 6066 section "
         "3 suggests.",
     ),

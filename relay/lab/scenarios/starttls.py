@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from relay.core.advisories import AdvisoryKind
 from relay.core.faults import FaultKind
 from relay.core.outcomes import Stage
 from relay.core.replies import Reply
@@ -31,6 +32,7 @@ def _scenario(
     remedy: str,
     scenario_class: ScenarioClass = ScenarioClass.FAULT,
     recipe: str | None = None,
+    advisories: tuple[AdvisoryKind, ...] = (),
 ) -> LabScenario:
     return LabScenario(
         card=Scenario(
@@ -43,6 +45,7 @@ def _scenario(
             faults=faults,
             recipe=recipe,
             remedy=remedy,
+            advisories=advisories,
         ),
         script=script,
     )
@@ -188,6 +191,8 @@ SCENARIOS: Final = (
         remedy="Compare what the host sent with what arrived; where they differ, somebody on the "
         "way writes into the session.",
         recipe="good",
+        # A setting that verifies finds the fault in its stead.
+        advisories=(AdvisoryKind.PLAINTEXT_BEHIND_GO_AHEAD,),
     ),
     _scenario(
         "starttls-offered-again",
@@ -198,7 +203,8 @@ SCENARIOS: Final = (
         in_the_wild="Home-made servers and proxies that send one fixed list of extensions. "
         "RFC 3207 section 4.2 forbids it; a client that believes the offer tries TLS inside TLS.",
         remedy="Take STARTTLS out of the EHLO reply once TLS stands. No common tool reports it; "
-        "the transcript shows it.",
+        "this relay does.",
         recipe="good",
+        advisories=(AdvisoryKind.STARTTLS_OFFERED_UNDER_TLS,),
     ),
 )
