@@ -220,6 +220,13 @@ class JournalReader(Protocol):
         """Return a message with everything that is known of it."""
         ...
 
+    def records(self, limit: int, *, after: str | None = None) -> tuple[MessageRecord, ...]:
+        """Return messages with everything that is known of them, the oldest first.
+
+        At most `limit`, and those newer than the message `after` where it is given.
+        """
+        ...
+
     def content(self, message_id: str) -> bytes:
         """Return a message as received: header, empty line, body, CRLF line ends."""
         ...
@@ -230,6 +237,10 @@ class JournalReader(Protocol):
 
     def attempts_of(self, message_id: str, recipient: str) -> tuple[Attempt, ...]:
         """Return one recipient's attempts, oldest first: its history."""
+        ...
+
+    def attempts_to(self, domain: str, *, messages: int) -> tuple[Attempt, ...]:
+        """Return the attempts at a domain of the newest `messages` to it, oldest first."""
         ...
 
     def bounces(
@@ -271,14 +282,6 @@ class JournalReader(Protocol):
 
         Those of `not_messages`, by id, and those in `not_domains` are passed over.
         """
-        ...
-
-    def next_due(self) -> datetime | None:
-        """Return when the first queued recipient is due, None when none is queued."""
-        ...
-
-    def unfinished_inline(self) -> tuple[RecipientRef, ...]:
-        """Return recipients that are in hand while their client waits."""
         ...
 
     def counts(self) -> Counts:

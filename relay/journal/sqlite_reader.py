@@ -107,24 +107,18 @@ class SqliteReader:
         with self._snapshot() as query:
             sequence = _resolve(query, "messages", message_id)
             ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
-            envelope = decode(Envelope, envelope_text)
-            attempts = _of_message(query, Attempt, sequence)
-            used = {envelope.session_id, *(attempt.session_id for attempt in attempts)}
-            sessions = [
-                row
-                for session_id in used
-                if session_id is not None
-                for row in query("SELECT sequence, record FROM sessions WHERE id = ?", session_id)
-            ]
-            bounces = _of_message(query, Bounce, sequence)
-            statuses = _statuses(query, sequence)
-        return MessageRecord(
-            envelope=envelope,
-            recipients=statuses,
-            attempts=attempts,
-            sessions=tuple(decode(Session, record) for _, record in sorted(sessions)),
-            bounces=bounces,
-        )
+            return _whole(query, sequence, envelope_text)
+
+    def records(self, limit: int, *, after: str | None = None) -> tuple[MessageRecord, ...]:
+        with self._snapshot() as query:
+            begin = 0 if after is None else _resolve(query, "messages", after)
+            rows = query(
+                "SELECT sequence, record FROM messages WHERE sequence > ? "
+                "ORDER BY sequence LIMIT ?",
+                begin,
+                limit,
+            )
+            return tuple(_whole(query, sequence, record) for sequence, record in rows)
 
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:
@@ -145,6 +139,23 @@ class SqliteReader:
         with self._snapshot() as query:
             attempts = _of_message(query, Attempt, _resolve(query, "messages", message_id))
         return tuple(a for a in attempts if any(o.recipient == recipient for o in a.outcomes))
+
+    def attempts_to(self, domain: str, *, messages: int) -> tuple[Attempt, ...]:
+        key = domain_key(domain)
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT record FROM attempts WHERE message IN ("
+                "SELECT DISTINCT message FROM recipients WHERE domain = ? "
+                "ORDER BY message DESC LIMIT ?) ORDER BY sequence",
+                key,
+                messages,
+            )
+        # A message may have gone to other domains as well; one attempt concerns one domain.
+        return tuple(
+            a
+            for a in _decoded(Attempt, rows)
+            if any(domain_of(o.recipient) == key for o in a.outcomes)
+        )
 
     def bounces(
         self,
@@ -228,25 +239,6 @@ class SqliteReader:
             for message, address, at in rows
         )
 
-    def next_due(self) -> datetime | None:
-        with self._snapshot() as query:
-            ((first,),) = query(
-                "SELECT min(next_at) FROM recipients INDEXED BY recipients_due "
-                "WHERE state = 'queued'"
-            )
-        return None if first is None else from_microseconds(first)
-
-    def unfinished_inline(self) -> tuple[RecipientRef, ...]:
-        with self._snapshot() as query:
-            rows = query(
-                "SELECT m.id, r.address "
-                "FROM recipients r JOIN messages m ON m.sequence = r.message "
-                "WHERE r.state = 'inline' ORDER BY r.message, r.position"
-            )
-        return tuple(
-            RecipientRef(message_id=message, recipient=address) for message, address in rows
-        )
-
     def counts(self) -> Counts:
         with self._snapshot() as query:
             ((messages, sessions, attempts, bounces),) = query(
@@ -324,6 +316,25 @@ def _statuses(query: _Query, sequence: int) -> tuple[RecipientStatus, ...]:
             next_at=None if next_at is None else from_microseconds(next_at),
         )
         for address, state, next_at in rows
+    )
+
+
+def _whole(query: _Query, sequence: int, envelope_text: str) -> MessageRecord:
+    envelope = decode(Envelope, envelope_text)
+    attempts = _of_message(query, Attempt, sequence)
+    used = {envelope.session_id, *(attempt.session_id for attempt in attempts)}
+    sessions = [
+        row
+        for session_id in used
+        if session_id is not None
+        for row in query("SELECT sequence, record FROM sessions WHERE id = ?", session_id)
+    ]
+    return MessageRecord(
+        envelope=envelope,
+        recipients=_statuses(query, sequence),
+        attempts=attempts,
+        sessions=tuple(decode(Session, record) for _, record in sorted(sessions)),
+        bounces=_of_message(query, Bounce, sequence),
     )
 
 

@@ -201,7 +201,6 @@ async def test_the_newest_message_with_a_header(journal: SqliteJournal) -> None:
 async def test_the_queue(journal: SqliteJournal) -> None:
     queued = RecipientState.QUEUED
     read, second = journal.reader, timedelta(seconds=1)
-    assert read.next_due() is None
     assert read.due(NOON, 9) == ()
     await journal.writer.write(
         Batch(
@@ -225,7 +224,6 @@ async def test_the_queue(journal: SqliteJournal) -> None:
         DueRecipient(message_id=an_envelope(1).id, recipient="u@bank.test", next_at=NOON + second),
         DueRecipient(message_id=an_envelope(2).id, recipient="a@x.test", next_at=NOON + 2 * second),
     ]
-    assert read.next_due() == NOON
     assert read.due(NOON - second, 9) == ()
     assert read.due(NOON, 9) == tuple(due[:1])
     assert read.due(NOON + 5 * second, 9) == tuple(due)
@@ -250,6 +248,23 @@ async def test_one_recipients_history(journal: SqliteJournal) -> None:
     assert journal.reader.attempts_of(message, "w@bank.test") == ()
     with pytest.raises(NotFound):
         journal.reader.attempts_of("m-unknown", "u@bank.test")
+
+
+async def test_attempts_at_a_domain_come_from_its_newest_messages(journal: SqliteJournal) -> None:
+    to_x = (replace(an_attempt().outcomes[0], recipient="a@x.test"),)
+    attempts = (
+        an_attempt(1),
+        an_attempt(2, outcomes=to_x),
+        an_attempt(3, message=2),
+        an_attempt(4, message=1),
+    )
+    messages = (a_message(1, recipients=("u@bank.test", "a@x.test")), a_message(2))
+    await journal.writer.write(Batch(messages=messages, attempts=attempts))
+    read = journal.reader
+    assert read.attempts_to("Bank.test", messages=9) == (attempts[0], *attempts[2:])
+    assert read.attempts_to("bank.test", messages=1) == (attempts[2],)
+    assert read.attempts_to("x.test", messages=9) == (attempts[1],)
+    assert read.attempts_to("sub.bank.test", messages=9) == ()
 
 
 async def test_counts_have_every_state(journal: SqliteJournal) -> None:
@@ -302,8 +317,6 @@ async def test_no_query_walks_a_table(
     read.sessions(5)
     read.session(a_session(1).id)
     read.due(NOON, 5)
-    read.next_due()
-    read.unfinished_inline()
     harmless = (
         "SCAN (subquery",
         "SCAN json_each",
