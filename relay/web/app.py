@@ -1,0 +1,121 @@
+"""The application of the management port: all routes, one form of errors, behind the guards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from relay import __version__
+from relay.lab.lab import Lab
+from relay.web.health import Readiness, health_router
+from relay.web.lab_routes import lab_router
+from relay.web.problems import Problem, ProblemError, ProblemKind
+from relay.web.safety import Access, guarded
+from relay.web.schemas import PROBLEM, record_schemas
+
+API: Final = "/api/v1"
+OPENAPI: Final = f"{API}/openapi.json"
+
+
+class _Api(FastAPI):
+    """FastAPI whose document names the records' own schemas."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            parts = document.setdefault("components", {})
+            parts.setdefault("schemas", {}).update(record_schemas())
+            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            # A token is needed only where the port was started with one.
+            document["security"] = [{}, {"token": []}]
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+
+def management_app(lab: Lab, *, readiness: Readiness, access: Access, bound: str) -> ASGIApp:
+    """Return the application; it must be served in the lab's event loop.
+
+    `readiness` answers `/readyz`; `bound` is the address that the port listens on.
+    """
+    return guarded(make_api(health_router(readiness), [lab_router(lab)]), access, bound=bound)
+
+
+def make_api(health: APIRouter, routers: Sequence[APIRouter]) -> FastAPI:
+    """Return the routes without guards: `health` at the root, the rest below `/api/v1`."""
+    api = _Api(
+        title="Relaylab",
+        version=__version__,
+        summary="The lab's certificates, zone and receivers.",
+        openapi_url=OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": PROBLEM},
+        exception_handlers={
+            ProblemError: _on_problem,
+            RequestValidationError: _on_bad_parameters,
+            HTTPException: _on_http_exception,
+            Exception: _on_exception,
+        },
+    )
+    api.include_router(health)
+    for router in routers:
+        api.include_router(router, prefix=API)
+    return api
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return error.problem.response()
+
+
+async def _on_bad_parameters(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [(".".join(str(step) for step in e["loc"]), e["msg"]) for e in error.errors()]
+    return Problem(
+        kind=ProblemKind.BAD_PARAMETERS,
+        detail="; ".join(f"{where}: {what}" for where, what in found),
+        next=f"GET {OPENAPI} says what this path takes.",
+        also={"problems": [{"where": where, "what": what} for where, what in found]},
+    ).response()
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what the framework itself refuses: a path, a method, a body that is no JSON."""
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            problem = Problem(
+                kind=ProblemKind.UNKNOWN_PATH,
+                detail="This port has no such path.",
+                next=f"GET {OPENAPI} lists all paths.",
+            )
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            problem = Problem(
+                kind=ProblemKind.METHOD_NOT_ALLOWED,
+                detail=f"{request.method} is not for this path.",
+                next=f"GET {OPENAPI} lists the methods of each path.",
+                headers=error.headers or {},
+            )
+        case _:
+            problem = Problem(
+                kind=ProblemKind.BAD_REQUEST,
+                detail="The request can't be read.",
+                next=f"GET {OPENAPI} says what this path takes.",
+            )
+    return problem.response()
+
+
+async def _on_exception(_: Request, __: Exception) -> Response:
+    """Answer a defect; its traceback goes to the log and nowhere else."""
+    return Problem(
+        kind=ProblemKind.INTERNAL,
+        detail="The request met a defect of this program.",
+        next="Its standard error has the traceback; please report it.",
+    ).response()
