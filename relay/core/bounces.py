@@ -19,9 +19,13 @@ from relay.core.outcomes import (
     LocalProblem,
     LocalRefusal,
     PeerRefusal,
+    Stage,
     TlsRefusal,
 )
 from relay.core.records import Attempt, Bounce, BounceAction, Envelope, Notified
+from relay.core.replies import StatusCode
+from relay.core.salesforce import BounceManagement
+from relay.core.salesforce_view import SaidBy, salesforce_view
 
 EXPIRED: Final = LocalRefusal(problem=LocalProblem.EXPIRED, detail="the retry schedule is used up")
 
@@ -113,11 +117,15 @@ def make_bounce(
     at: datetime,
     will_retry_at: datetime | None,
     notified: Notified,
+    management: BounceManagement | None = None,
+    through_relay: bool = False,
+    earlier_soft: int = 0,
 ) -> Bounce:
     """Build the record of one recipient's failure.
 
     `attempts` are the recipient's own, oldest first, and at least one. `failure` is the cause; with
     `expired` the reported code is that of an expired queue and the cause keeps its own.
+    `through_relay`: the hosts are not the recipient's own. `earlier_soft` as in `salesforce_view`.
     """
     # With several hosts the cause need not be the last one's: a host that may recover outweighs it.
     last = next((a for a in reversed(attempts) if _ended_in(a, recipient, failure)), attempts[-1])
@@ -149,4 +157,91 @@ def make_bounce(
         at=at,
         will_retry_at=will_retry_at,
         notified=notified,
+        salesforce=salesforce_view(
+            status=reported.status,
+            text=f"{reported.text} (last: {cause})" if expired else reported.text,
+            final=action is BounceAction.FAILED,
+            said_by=_said_by(failure, through_relay=through_relay),
+            earlier_soft=earlier_soft,
+            management=management,
+            at=at,
+        ),
+    )
+
+
+def _said_by(failure: Failure, *, through_relay: bool) -> SaidBy:
+    match failure:
+        case PeerRefusal():
+            return SaidBy.OTHER_HOST if through_relay else SaidBy.RECIPIENT_HOST
+        case LocalRefusal(problem=LocalProblem.SUPPRESSED):
+            return SaidBy.SUPPRESSION
+        case _:
+            return SaidBy.THIS_RELAY
+
+
+def make_returned_bounce(
+    *,
+    bounce_id: str,
+    original: Envelope,
+    recipient: str,
+    last: Attempt,
+    status: StatusCode,
+    text: str,
+    action: BounceAction,
+    attempts: int,
+    returned_in: str,
+    host: str | None,
+    at: datetime,
+    notified: Notified,
+    management: BounceManagement | None,
+    earlier_soft: int,
+) -> Bounce:
+    """Build the record of a failure that a notification reported after the host took the message.
+
+    `last` is the recipient's last attempt. `host` is the one that refused, as the notification has
+    it; without one, it is the host that took the message.
+    """
+    delayed = action is BounceAction.DELAYED
+    return Bounce(
+        id=bounce_id,
+        message_id=original.id,
+        recipient=recipient,
+        reverse_path=original.reverse_path,
+        action=action,
+        status=status,
+        text=text,
+        cause_status=status,
+        cause_text=text,
+        cause=(
+            "The host took the message and reported later that it "
+            f"{'is delayed' if delayed else 'could not be delivered'}: {status} {text}."
+        ),
+        remedy=(
+            "Wait: that host goes on trying."
+            if delayed
+            else "The host's words say why; its administrator can say more."
+        ),
+        result_type=None,
+        faults=(),
+        setting=last.rule.setting,
+        rule=last.rule,
+        route=last.route,
+        host=host or (last.hop.host if last.hop else None),
+        address=None,
+        stage=Stage.OUT_OF_BAND,
+        attempts=attempts,
+        session_id=last.session_id,
+        at=at,
+        will_retry_at=None,
+        notified=notified,
+        returned_in=returned_in,
+        salesforce=salesforce_view(
+            status=status,
+            text=text,
+            final=not delayed,
+            said_by=SaidBy.RECIPIENT_HOST,
+            earlier_soft=earlier_soft,
+            management=management,
+            at=at,
+        ),
     )

@@ -45,6 +45,7 @@ class FailureKind(Enum):
     NEEDS_SMTPUTF8 = "needs-smtputf8"
     TOO_BIG_FOR_HOST = "too-big-for-host"
     NOT_SENDABLE = "not-sendable"
+    SUPPRESSED = "suppressed"
     INTERNAL = "internal"
 
 
@@ -62,6 +63,7 @@ _LOCAL = {
     LocalProblem.NEEDS_SMTPUTF8: FailureKind.NEEDS_SMTPUTF8,
     LocalProblem.TOO_BIG_FOR_HOST: FailureKind.TOO_BIG_FOR_HOST,
     LocalProblem.NOT_SENDABLE: FailureKind.NOT_SENDABLE,
+    LocalProblem.SUPPRESSED: FailureKind.SUPPRESSED,
     LocalProblem.INTERNAL: FailureKind.INTERNAL,
 }
 

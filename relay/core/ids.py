@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 ENTROPY_BITS: Final = 40
+ID_FORM: Final = re.compile(f"[{_ALPHABET}]{{17}}")
+"""What `make_id` returns."""
 
 
 def make_id(at: datetime, entropy: int) -> str:

@@ -66,7 +66,7 @@ def prepare(
             "the message's header has UTF-8, the host does not offer SMTPUTF8",
         )
     reverse_path = (
-        _path(envelope.reverse_path, offers_utf8=offers_utf8) if envelope.reverse_path else b"<>"
+        _path(envelope.outgoing_path, offers_utf8=offers_utf8) if envelope.outgoing_path else b"<>"
     )
     if isinstance(reverse_path, LocalRefusal):
         return reverse_path
@@ -77,7 +77,7 @@ def prepare(
         options.append(b"SIZE=%d" % len(content))
     if eight_bit:
         options.append(b"BODY=8BITMIME")
-    addresses = (envelope.reverse_path, *recipients)
+    addresses = (envelope.outgoing_path, *recipients)
     says_utf8 = offers_utf8 and (
         envelope.smtputf8 or not all(address.isascii() for address in addresses)
     )

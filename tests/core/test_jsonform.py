@@ -25,6 +25,8 @@ from relay.core.records import (
 )
 from relay.core.replies import Reply, StatusCode
 from relay.core.routing import Hop
+from relay.core.salesforce import MatchingRecords
+from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
 from relay.core.settings import TlsMode, TlsSetting
 from relay.core.transcripts import Direction, Line
 from relay.core.verdicts import Terminate
@@ -60,6 +62,15 @@ BOUNCE = Bounce(
     at=AT,
     will_retry_at=None,
     notified=Notified.SENDER,
+    salesforce=SalesforceView(
+        email_bounced_reason="554 5.4.7 [internal] exceeded max time without delivery",
+        email_bounced_date=AT,
+        kind=BounceKind.HARD,
+        contact_flagged=True,
+        why=FlagReason.ANY_FAILURE,
+        matching_records=MatchingRecords.ALL,
+        is_bounced=True,
+    ),
 )
 
 
@@ -95,6 +106,16 @@ def test_bounce() -> None:
         "at": "2026-03-04T05:06:07+00:00",
         "will_retry_at": None,
         "notified": "sender",
+        "returned_in": None,
+        "salesforce": {
+            "email_bounced_reason": "554 5.4.7 [internal] exceeded max time without delivery",
+            "email_bounced_date": "2026-03-04T05:06:07+00:00",
+            "kind": "hard",
+            "contact_flagged": True,
+            "why": "any-failure",
+            "matching_records": "all",
+            "is_bounced": True,
+        },
     }
 
 
