@@ -20,7 +20,6 @@ from relay.journal.api import (
     MessageRecord,
     MessageSummary,
     NotFound,
-    RecipientRef,
     RecipientState,
     RecipientStatus,
 )
