@@ -103,7 +103,7 @@ def _lab_scenario() -> JsonSchema:
     )
     more = _object(
         mail_domain=_TEXT,
-        host=_TEXT,
+        host={"type": ["string", "null"]},
         verdicts=_object(**{setting.value: verdict for setting in TlsSetting}),
         listens={"anyOf": [ref("HostAddress"), {"type": "null"}]},
         unavailable={"type": ["string", "null"]},

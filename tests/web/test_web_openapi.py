@@ -1,0 +1,85 @@
+"""The OpenAPI document: valid, complete, and true to what the routes answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.openapi.models import OpenAPI
+from jsonschema import Draft202012Validator
+from web_client import deliver
+
+from relay.lab.lab import Lab
+
+DOCUMENT = "/api/v1/openapi.json"
+LAB = "/api/v1/lab"
+
+
+async def document_of(client: httpx.AsyncClient) -> dict[str, Any]:
+    document: dict[str, Any] = (await client.get(DOCUMENT)).json()
+    return document
+
+
+def every(node: object, key: str) -> list[Any]:
+    match node:
+        case dict():
+            own = [node[key]] if key in node else []
+            return own + [found for value in node.values() for found in every(value, key)]
+        case list():
+            return [found for value in node for found in every(value, key)]
+        case _:
+            return []
+
+
+async def test_the_document_is_openapi_31_and_every_reference_leads_somewhere(
+    client: httpx.AsyncClient,
+) -> None:
+    document = await document_of(client)
+    assert document["openapi"].startswith("3.1.")
+    OpenAPI.model_validate(document)
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    references = every(document, "$ref")
+    assert references
+    assert {r.removeprefix("#/components/schemas/") for r in references} <= set(schemas)
+    operations = every(document["paths"], "operationId")
+    assert len(set(operations)) == len(operations) == 12
+    for operation in [o for path in document["paths"].values() for o in path.values()]:
+        assert operation["summary"]
+        assert operation["description"]
+        assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}
+        assert "422" not in operation["responses"]
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/livez", "/livez"),
+        ("/readyz", "/readyz"),
+        (f"{LAB}/zone", f"{LAB}/zone"),
+        (f"{LAB}/scenarios", f"{LAB}/scenarios"),
+        (f"{LAB}/scenarios/good", f"{LAB}/scenarios/{{name}}"),
+        (f"{LAB}/scenarios/good/sessions", f"{LAB}/scenarios/{{name}}/sessions"),
+        (f"{LAB}/scenarios/good/messages", f"{LAB}/scenarios/{{name}}/messages"),
+        (f"{LAB}/scenarios/bad", f"{LAB}/scenarios/{{name}}"),
+        (f"{LAB}/scenarios/good/sessions?limit=x", f"{LAB}/scenarios/{{name}}/sessions"),
+    ],
+)
+async def test_an_answer_fits_its_schema(
+    client: httpx.AsyncClient, lab: Lab, path: str, route: str
+) -> None:
+    await deliver(await lab.address("good"), b"x\r\n")
+    document = await document_of(client)
+    answer = await client.get(path)
+    responses = document["paths"][route]["get"]["responses"]
+    described = responses.get(str(answer.status_code), responses["default"])
+    media = answer.headers["content-type"].partition(";")[0]
+    schema = {
+        "$ref": described["content"][media]["schema"]["$ref"],
+        "components": document["components"],
+    }
+    validator = Draft202012Validator(schema)
+    validator.validate(answer.json())
+    assert not validator.is_valid({"something": "else"}) or path.endswith("/zone")
