@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, assert_never
 
-from relay.audit.on_record import AnswerKey, DomainRecord, HostRecord
+from relay.audit.on_record import DomainRecord, HostRecord
 from relay.audit.rejudge import rejudge
 from relay.core.addresses import Domain
 from relay.core.codebook import CodeEntry
@@ -92,13 +92,15 @@ def forecast(
 ) -> Forecast:
     """Tell what one round under `policy` makes of a message to `domain`.
 
-    `record` is what is known of the domain by the route that `policy` chooses; `recipient` is the
+    `record` is what is known of the domain; it counts where `policy` chooses the same route, or
+    where it was made apart from any policy. `recipient` is the
     address whose host's answers count, None where none is asked about.
     """
-    if record is None or record.route != str(policy.routing.match(domain).to):
+    way = policy.way(domain, sender=None)
+    if record is None or record.route != str(way.route.to):
         return Unknown(what=Unseen.DOMAIN)
-    tls = policy.tls.match(domain).policy
-    known_hosts = record.hosts if record.hosts is not None else tuple(record.by_hop)
+    tls = way.tls.policy
+    known_hosts = tuple(h.hop for h in record.seen) if record.hosts is None else record.hosts
     plan = Plan(
         hops=known_hosts,
         problem=record.problem or DnsFailure(problem=DnsProblem.NO_HOST, name=domain),
@@ -136,7 +138,7 @@ class _Reader:
     stores: TrustStores
 
     def attempt(self, step: Try, policy: TlsPolicy) -> Tried | Passes | Unknown:
-        known = self.record.by_hop.get(step.hop)
+        known = self.record.host(step.hop)
         if known is None:
             return Unknown(what=Unseen.HOST, hop=step.hop)
         under = judged_under(policy, step.in_clear)
@@ -170,8 +172,7 @@ class _Reader:
         in_clear = verdict.protection is Protection.CLEAR
         answer: Outcome | None = None
         if self.recipient is not None:
-            key = AnswerKey(recipient=self.recipient, in_clear=in_clear)
-            answer = known.answers.get(key)
+            answer = known.answer(self.recipient, in_clear=in_clear)
         match answer:
             case None | Delivered():
                 delivered = answer is not None

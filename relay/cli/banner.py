@@ -7,18 +7,31 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
+from typing import Final
 
 from relay import __version__
 from relay.cli.state import StateDir, default_state_dir
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy
-from relay.core.destinations import RoutedTo, ToHosts, ToMailDomain, ToRecipientDomain, ToScenario
+from relay.core.destinations import (
+    RoutedTo,
+    ToHosts,
+    ToMailDomain,
+    ToMxOrHost,
+    ToRecipientDomain,
+    ToScenario,
+)
 from relay.core.records import ReplyMode
 from relay.core.tls_policy import RuleOrigin
 from relay.core.verdicts import Terminate
 from relay.engine.relay import Relay
 from relay.lab.catalogue import SCENARIOS
 from relay.lab.outlook import foretell
+
+_SEVERAL: Final = (ToHosts, ToMailDomain, ToMxOrHost, ToRecipientDomain)
+"""Destinations that may have several hosts."""
+_SENDER: Final = Domain("example.test")
+"""The domain that `relay send` sends from unless it is told otherwise."""
 
 
 def banner(relay: Relay, where: StateDir, program: str) -> Iterator[str]:
@@ -55,7 +68,8 @@ def _named(policy: Policy) -> list[RoutedTo]:
     """Return the destinations that mail really goes to by the policy's own words."""
     if policy.routing.relay is not None:
         return [policy.routing.relay.to]
-    return [rule.to for rule in policy.routing.routes.values()]
+    relays = policy.routing.email_relays.relays.values()
+    return [*(r.to for r in relays), *(rule.to for rule in policy.routing.routes.values())]
 
 
 def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
@@ -69,11 +83,14 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
         yield f"{default.policy.setting.label} for every domain"
     if rules:
         yield f"{len(rules)} more specific rules (relay policy explain ADDRESS)"
-    if policy.routing.relay is not None:
-        yield f"everything goes through {policy.routing.relay.to}"
-    elif policy.routing.routes:
+    filters = sum(entry.active for entry in policy.routing.email_relays.filters)
+    if policy.routing.in_front is not None:
+        yield f"everything goes through {policy.routing.in_front}"
+    elif filters:
+        yield f"email relays carry what {filters} domain filters lead there"
+    if policy.routing.in_front is None and policy.routing.routes:
         yield f"{len(policy.routing.routes)} routes; the rest is captured"
-    if any(isinstance(to, ToHosts | ToMailDomain | ToRecipientDomain) for to in _named(policy)):
+    if any(isinstance(to, _SEVERAL) for to in _named(policy)):
         yield f"chance among hosts of equal preference: --seed {seed}"
     match policy.delivery.reply:
         case ReplyMode.INLINE:
@@ -94,9 +111,10 @@ def bouncing_address(policy: Policy) -> str:
     ]
     known = [Domain(SCENARIOS[name].mail_domain) for name in ("expired", "no-starttls")]
     for domain in (*named, *known):
-        to = policy.routing.match(domain).to
+        way = policy.way(domain, sender=_SENDER)
+        to = way.route.to
         card = SCENARIOS.get(to.scenario) if isinstance(to, ToScenario) else None
-        setting = policy.tls.match(domain).policy.setting
+        setting = way.tls.policy.setting
         if card is not None and isinstance(foretell(card, setting), Terminate):
             return f"anyone@{domain}"
     return f"nobody@{SCENARIOS['user-unknown'].mail_domain}"

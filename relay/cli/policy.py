@@ -159,30 +159,41 @@ def _source_with_caret(source: str, line: int, column: int) -> list[str]:
 def explain(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A recipient's address.")],
     *,
+    sender: Annotated[
+        str, typer.Option("--from", metavar="SENDER", help="Reverse path; '' for the null one.")
+    ] = "sender@example.test",
     policy: PolicyOption = "required-verify",
     as_json: JsonOption = False,
 ) -> None:
     """Say what a policy makes of mail to an address. Nothing is sent."""
-    from relay.config.explain import explain_address
+    from relay.config.explain import explain_address, is_address
     from relay.core.jsonform import to_json
 
     loaded = open_policy(policy)
     try:
-        found = explain_address(loaded, address)
+        found = explain_address(loaded, address, sender=sender)
     except ValueError as error:
-        fail(f"{address!r}: {error}", hint="Give an address such as jane@example.com.")
+        wrong = sender if is_address(address) else address
+        fail(f"{wrong!r}: {error}", hint="Give an address such as jane@example.com.")
     if as_json:
         print_json(to_json(found))
         return
-    typer.echo(f"{found.address} under {found.policy}\n")
+    if found.in_front is not None:
+        typer.echo(_filled(f"Everything goes through {found.in_front}.", "") + "\n")
+    by = f" from {found.sender or '<>'}" if loaded.routing.email_relays.filters else ""
+    typer.echo(f"{found.address}{by} under {found.policy}\n")
     for name, value in _explained(found):
-        indent = " " * 22
-        head = f"  {name:<20}"
-        typer.echo(
-            textwrap.fill(
-                value, _WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
-            )
-        )
+        typer.echo(_filled(value, f"  {name:<20}"))
+
+
+def _filled(words: str, head: str) -> str:
+    return textwrap.fill(
+        words,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
+    )
 
 
 def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
@@ -194,6 +205,7 @@ def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
         ("lowest TLS version", found.minimum_tls.value),
         ("route", route),
         ("because", found.route_reason),
+        *([("AUTH", f"as {found.logs_in_as}, once verified")] if found.logs_in_as else []),
         ("no TLS offered", found.if_no_tls),
         ("failed handshake", found.if_handshake_fails),
         ("bad certificate", found.if_bad_certificate),

@@ -95,6 +95,11 @@ def parse_address(text: str) -> Address:
     return Address(local, parse_domain(domain))
 
 
+def domain_of(path: str) -> Domain | None:
+    """Return the domain of a reverse path, None for the null one; ValueError for no address."""
+    return parse_address(path).domain if path else None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class DomainPattern:
     """A policy's pattern: `example.com`, `*.example.com` (sub-domains of any depth) or `*`.

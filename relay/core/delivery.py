@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, unique
 
+from relay.core.addresses import Domain
 from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
 from relay.core.records import ReplyMode
-from relay.core.routing import ONE_TRY, RetrySchedule, Routing
-from relay.core.salesforce import SalesforceSwitches
-from relay.core.tls_policy import PolicyTable
+from relay.core.routing import ONE_TRY, RetrySchedule, RouteMatch, Routing
+from relay.core.salesforce import EmailRelayTls, SalesforceSwitches
+from relay.core.tls_policy import PolicyMatch, PolicyTable
 
 
 @unique
@@ -41,6 +42,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Where the mail for one domain goes, and under which TLS policy."""
+
+    route: RouteMatch
+    tls: PolicyMatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A whole policy file; each room is handed the part that it needs.
 
@@ -54,3 +63,13 @@ class Policy:
     delivery: Delivery = field(default_factory=Delivery)
     codes: CodeBook = SALESFORCE
     salesforce: SalesforceSwitches = field(default_factory=SalesforceSwitches)
+
+    def way(self, domain: Domain, *, sender: Domain | None) -> Way:
+        """Return what holds for mail to `domain`; `sender` is None for the null reverse path.
+
+        Through an email relay its own TLS setting holds, unless the switch says otherwise.
+        """
+        route, tls = self.routing.match(domain, sender=sender), self.tls.match(domain)
+        if route.email_relay and self.salesforce.email_relay_tls is EmailRelayTls.RELAY:
+            tls = PolicyMatch(domain=domain, rule=route.email_relay.rule)
+        return Way(route=route, tls=tls)

@@ -5,7 +5,9 @@ Destination
 ├── ToCapture       the built-in receiver
 ├── ToHost          one host, by name or address
 ├── ToHosts         several of these, with preferences
-└── ToMailDomain    the mail exchangers of a domain, from its MX records
+├── ToMailDomain    the mail exchangers of a domain, from its MX records
+├── ToMxOrHost      these, or the host of that name where the domain has none
+└── ToNowhere       nobody: what goes there is dropped
 ToRecipientDomain   in a policy only: stands for the mail exchangers of whatever domain it is
 """
 
@@ -92,6 +94,31 @@ class ToMailDomain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToMxOrHost:
+    """A name that may be a mail domain or a host: its MX records come first, then its addresses.
+
+    That is what the host of a Salesforce email relay means.
+    """
+
+    kind: Literal["mx-or-host"] = "mx-or-host"
+    domain: Domain
+    port: int = SMTP_PORT
+
+    def __str__(self) -> str:
+        return f"mx-or-host:{self.domain}" + ("" if self.port == SMTP_PORT else f":{self.port}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToNowhere:
+    """No host at all: what goes here is dropped, and reads as sent."""
+
+    kind: Literal["nowhere"] = "nowhere"
+
+    def __str__(self) -> str:
+        return "nowhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToRecipientDomain:
     """The mail exchangers of each recipient's own domain."""
 
@@ -109,7 +136,7 @@ class ToRecipientDomain:
         return ToMailDomain(domain=domain, port=self.port)
 
 
-Destination = ToScenario | ToHost | ToCapture | ToHosts | ToMailDomain
+Destination = ToScenario | ToHost | ToCapture | ToHosts | ToMailDomain | ToMxOrHost | ToNowhere
 """What a resolver is asked for."""
 RoutedTo = Destination | ToRecipientDomain
 """What a policy can name."""
@@ -122,7 +149,7 @@ def tls_modes(to: Destination) -> frozenset[TlsMode]:
             return frozenset({mode})
         case ToHosts(hosts=hosts):
             return frozenset(mode for host in hosts for mode in tls_modes(host.to))
-        case ToScenario() | ToCapture() | ToMailDomain():
+        case ToScenario() | ToCapture() | ToMailDomain() | ToMxOrHost() | ToNowhere():
             return frozenset({TlsMode.STARTTLS})
         case _:
             assert_never(to)

@@ -1,4 +1,11 @@
-"""Where a domain's mail goes: routes, one relay for everything, the lab's zone, or capture.
+"""Where a domain's mail goes: a relay, a route, the lab's zone, or capture.
+
+    .invalid, where a switch says so ... dropped
+    a domain filter that matches ....... its email relay
+    one relay for everything ........... that one
+    a route for the domain ............. its destination
+    NAME.lab.test ...................... the lab's receiver of that name
+    anything else ...................... the capture receiver
 
 `Routing.match` chooses a destination by the policy alone. `route` turns it into a `Plan`: which
 addresses, in which order, and the name that each one's certificate must bear. Pure: the engine asks
@@ -23,15 +30,21 @@ from relay.core.destinations import (
     RoutedTo,
     ToCapture,
     ToMailDomain,
+    ToMxOrHost,
+    ToNowhere,
     ToRecipientDomain,
     ToScenario,
 )
+from relay.core.email_relays import DomainFilter, EmailRelay, EmailRelays
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure
 from relay.core.places import Place
+from relay.core.salesforce import InvalidDomains, OnTlsFailure
 from relay.core.settings import TlsMode
 
 LAB_DOMAIN: Final = Domain("lab.test")
 """The lab's zone; the top-level domain is reserved for tests (RFC 6761 section 6.2)."""
+_INVALID: Final = (Domain("invalid"), ".invalid")
+"""The zone without any name (RFC 6761 section 6.4), and how its domains end."""
 
 
 @unique
@@ -40,6 +53,8 @@ class RouteOrigin(Enum):
 
     ROUTE = "route"
     RELAY = "relay"
+    EMAIL_RELAY = "email-relay"
+    INVALID_DOMAIN = "invalid-domain"
     LAB_ZONE = "lab-zone"
     CAPTURE = "capture"
 
@@ -55,12 +70,17 @@ class RouteRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteMatch:
-    """The destination that a domain's mail goes to, and what chose it."""
+    """The destination that a domain's mail goes to, and what chose it.
+
+    `email_relay` is the relay that the domain filter `by` leads to.
+    """
 
     to: Destination
     origin: RouteOrigin
     pattern: DomainPattern | None = None
     place: Place | None = None
+    email_relay: EmailRelay | None = None
+    by: DomainFilter | None = None
 
     @property
     def reason(self) -> str:
@@ -70,6 +90,11 @@ class RouteMatch:
                 return f"the route for {self.pattern}"
             case RouteOrigin.RELAY:
                 return "one relay carries everything"
+            case RouteOrigin.EMAIL_RELAY:
+                assert self.email_relay is not None
+                return f"{self.by} leads to the email relay {self.email_relay.name}"
+            case RouteOrigin.INVALID_DOMAIN:
+                return "mail to a domain below .invalid is dropped, and reads as sent"
             case RouteOrigin.LAB_ZONE:
                 return f"the domain names a scenario of the lab ({LAB_DOMAIN})"
             case RouteOrigin.CAPTURE:
@@ -129,15 +154,37 @@ class ClearText(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """A policy's routes; with `relay` they are not looked at: everything goes through it."""
+    """A policy's relays and routes.
+
+    With `relay`, routes are not looked at: everything goes through it. An email relay comes before
+    either, for the mail that a domain filter leads there.
+    """
 
     routes: Mapping[DomainPattern, RouteRule] = field(default_factory=lambda: MappingProxyType({}))
     relay: RelayHost | None = None
+    email_relays: EmailRelays = field(default_factory=EmailRelays)
+    invalid_domains: InvalidDomains = InvalidDomains.TRY
     dns: Dns = field(default_factory=Dns)
     clear_text: ClearText = ClearText.AFTER_ALL_HOSTS
 
-    def match(self, domain: Domain) -> RouteMatch:
-        """Return where mail for `domain` goes; there is always somewhere."""
+    def match(self, domain: Domain, *, sender: Domain | None) -> RouteMatch:
+        """Return where mail for `domain` goes; there is always somewhere.
+
+        `sender` is the domain of the reverse path, None for the null one.
+        """
+        below_invalid = domain == _INVALID[0] or domain.endswith(_INVALID[1])
+        if below_invalid and self.invalid_domains is InvalidDomains.DISCARD:
+            return RouteMatch(to=ToNowhere(), origin=RouteOrigin.INVALID_DOMAIN)
+        by = self.email_relays.match(domain, sender)
+        if by is not None:
+            relay = self.email_relays.relays[by.relay]
+            return RouteMatch(
+                to=relay.to,
+                origin=RouteOrigin.EMAIL_RELAY,
+                place=by.place,
+                email_relay=relay,
+                by=by,
+            )
         if self.relay is not None:
             return RouteMatch(
                 to=_destination(self.relay.to, domain),
@@ -157,6 +204,14 @@ class Routing:
         if zone == LAB_DOMAIN:
             return RouteMatch(to=ToScenario(scenario=name), origin=RouteOrigin.LAB_ZONE)
         return RouteMatch(to=ToCapture(), origin=RouteOrigin.CAPTURE)
+
+    @property
+    def in_front(self) -> str | None:
+        """The one relay that all mail goes through, in words; None where there is none."""
+        if self.relay is not None:
+            return f"one relay: {self.relay.to}"
+        relay = self.email_relays.carries_everything
+        return None if relay is None else f"the email relay {relay.name}: {relay.to}"
 
 
 def _destination(to: RoutedTo, domain: Domain) -> Destination:
@@ -207,13 +262,15 @@ ONE_TRY: Final = RetrySchedule()
 class Plan:
     """Which hosts to try for one domain, in order, and when again.
 
-    Without hosts, `problem` says why there are none.
+    Without hosts, `problem` says why there are none. `on_tls_failure` tells whether a failure of
+    TLS is worth another try.
     """
 
     hops: tuple[Hop, ...]
     problem: Failure
     schedule: RetrySchedule = ONE_TRY
     clear_text: ClearText = ClearText.AFTER_ALL_HOSTS
+    on_tls_failure: OnTlsFailure = OnTlsFailure.RETRY
 
     @property
     def clear_text_waits(self) -> bool:
@@ -228,13 +285,14 @@ def route(
     *,
     ours: Set[HostAddress] = frozenset(),
     clear_text: ClearText = ClearText.AFTER_ALL_HOSTS,
+    on_tls_failure: OnTlsFailure = OnTlsFailure.RETRY,
 ) -> Plan:
     """Order a resolver's answers by preference (RFC 5321 section 5.1), equal ones as given.
 
     A resolver that has none for `to` hands in the reason instead. `ours` are those answers that are
     listeners of this relay.
     """
-    name = to.domain if isinstance(to, ToMailDomain) else str(to)
+    name = to.domain if isinstance(to, ToMailDomain | ToMxOrHost) else str(to)
     hosts: Sequence[HostAddress] = ()
     match answers:
         case Sequence():
@@ -250,4 +308,5 @@ def route(
         problem=problem,
         schedule=schedule,
         clear_text=clear_text,
+        on_tls_failure=on_tls_failure,
     )

@@ -142,16 +142,15 @@ def next_step(
         case Delivered():
             return Done()
         case Failed(failure=failure) | Deferred(failure=failure):
-            if scope_of(failure) is Scope.HOST and (again := _next_try(history, plan)):
+            other_hosts_count = scope_of(failure) is Scope.HOST
+            if other_hosts_count and (again := _next_try(history, plan)):
                 return again
-            if _tries_again(last.outcome, plan):
-                return _end_round(history, failure, plan, accepted_at=accepted_at, now=now)
-            softer = (
-                None if scope_of(failure) is Scope.RECIPIENT else _worth_retrying(history, plan)
-            )
-            if softer is not None:
-                return _end_round(history, softer, plan, accepted_at=accepted_at, now=now)
-            return GiveUp(cause=failure, expired=False)
+            cause = failure if _tries_again(last.outcome, plan) else None
+            if cause is None and other_hosts_count:
+                cause = _worth_retrying(history, plan)
+            if cause is None:
+                return GiveUp(cause=failure, expired=False)
+            return _end_round(history, cause, plan, accepted_at=accepted_at, now=now)
         case _:
             assert_never(last.outcome)
 

@@ -76,19 +76,23 @@ class TlsPolicy:
         setting: TlsSetting,
         *,
         preferred_verify: OnBadCertificate = OnBadCertificate.TERMINATE,
+        required: OnBadCertificate = OnBadCertificate.IGNORE,
         minimum_tls: TlsVersion = TlsVersion.TLS1_2,
         trust: TrustAnchors | None = None,
         names: NamePolicy | None = None,
     ) -> TlsPolicy:
         """Return what `setting` means.
 
-        `preferred_verify` settles where Salesforce's documents disagree: Preferred Verify with a
-        bad certificate ends the session (Object Reference) or goes in clear text (Help).
+        Two arguments settle where Salesforce's documents disagree about a bad certificate:
+        Preferred Verify ends the session (Object Reference) or goes in clear text (Help); Required
+        does not look at it (both), or ends the session (Knowledge 000388924).
         """
         on_bad_certificate: OnBadCertificate
         match setting:
-            case TlsSetting.OFF | TlsSetting.PREFERRED | TlsSetting.REQUIRED:
+            case TlsSetting.OFF | TlsSetting.PREFERRED:
                 on_bad_certificate = OnBadCertificate.IGNORE
+            case TlsSetting.REQUIRED:
+                on_bad_certificate = required
             case TlsSetting.PREFERRED_VERIFY:
                 on_bad_certificate = preferred_verify
             case TlsSetting.REQUIRED_VERIFY:
@@ -166,16 +170,18 @@ class RuleOrigin(Enum):
     RESTRICTION = "restriction"
     UNLISTED = "unlisted"
     RULE = "rule"
+    EMAIL_RELAY = "email-relay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsRule:
-    """One entry of the expanded table."""
+    """One entry of the expanded table; or an email relay's own setting, with the relay's name."""
 
     pattern: DomainPattern
     policy: TlsPolicy
     origin: RuleOrigin
     place: Place
+    email_relay: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +224,8 @@ class PolicyMatch:
                 return f"{pattern} is the most specific rule: it covers sub-domains of any depth"
             case RuleOrigin.RULE:
                 return f"the rule for {pattern} names exactly this domain"
+            case RuleOrigin.EMAIL_RELAY:
+                return f"the email relay {self.rule.email_relay} has a setting of its own"
             case _:
                 assert_never(self.rule.origin)
 
@@ -278,6 +286,7 @@ def build_table(
     restrictions: Iterable[Restriction] = (),
     rules: Iterable[RuleChange] = (),
     preferred_verify: OnBadCertificate = OnBadCertificate.TERMINATE,
+    required: OnBadCertificate = OnBadCertificate.IGNORE,
 ) -> PolicyTable:
     """Expand a policy file's parts into one table.
 
@@ -292,6 +301,7 @@ def build_table(
         return TlsPolicy.for_setting(
             setting,
             preferred_verify=preferred_verify,
+            required=required,
             minimum_tls=base.minimum_tls,
             trust=base.trust,
             names=base.names,

@@ -12,9 +12,12 @@ from typing import Final, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
-from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, outcome_of
+from relay.core.destinations import ToNowhere
+from relay.core.outcomes import Delivered, Failure, LocalProblem, LocalRefusal, outcome_of
 from relay.core.records import Attempt, Envelope, MatchedRule, RecipientOutcome, Session
+from relay.core.replies import Reply
 from relay.core.routing import Hop, RouteMatch
+from relay.core.settings import Protection
 from relay.core.steps import InClear, NoHost, Try, judged_under
 from relay.core.tls_policy import PolicyMatch
 from relay.core.verdicts import Verdict
@@ -70,13 +73,14 @@ class Attempts:
         self._slots = Slots(in_all=SESSIONS, per_host=SESSIONS_PER_HOST)
 
     def without_host(self, task: Task, step: NoHost) -> Result:
-        """Record that no host could be tried."""
+        """Record that no host could be tried, or that there was to be none."""
+        dropped = isinstance(task.route.to, ToNowhere)
         return self._result(
             task,
             step,
             session=None,
             verdict=None,
-            outcomes=_all(task.recipients, step.failure),
+            outcomes=_dropped(task) if dropped else _all(task.recipients, step.failure),
             started_at=self._clock.now(),
         )
 
@@ -195,6 +199,17 @@ def _late(step: Try, in_force: PolicyInForce) -> LocalRefusal:
     return LocalRefusal(
         problem=LocalProblem.OUT_OF_TIME, detail=f"{step.hop} gave no outcome within {within}"
     )
+
+
+def _dropped(task: Task) -> tuple[RecipientOutcome, ...]:
+    """Read as sent, with a reply that says of itself that no host gave it."""
+    outcome = Delivered(
+        reply=Reply(code=250, text=f"2.0.0 [internal] {task.route.reason}"),
+        protection=Protection.CLEAR,
+        # Nobody is to be told that it was relayed anywhere.
+        dsn=True,
+    )
+    return tuple(RecipientOutcome(recipient=r, outcome=outcome) for r in task.recipients)
 
 
 def _all(recipients: Sequence[str], failure: Failure) -> tuple[RecipientOutcome, ...]:

@@ -31,6 +31,7 @@ class PolicyInForce:
             lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
         )
         contexts = ClientContexts(stores)
-        for rule in policy.tls.rules.values():
-            contexts.context(rule.policy)
+        relays = policy.routing.email_relays.relays.values()
+        for tls in (*(r.policy for r in policy.tls.rules.values()), *(r.tls for r in relays)):
+            contexts.context(tls)
         return cls(policy=policy, contexts=contexts, stores=stores)

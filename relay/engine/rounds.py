@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from relay.core.addresses import Domain, parse_address
+from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
 from relay.core.records import Attempt, Envelope
 from relay.core.routing import ClearText, RetrySchedule, route
@@ -132,11 +132,11 @@ class Rounds:
         settled: dict[str, Settled],
     ) -> None:
         policy = in_force.policy
-        matched = replace(policy.tls.match(domain), floor=message.envelope.protect_as)
-        way = policy.routing.match(domain)
-        answers = await self._resolver.resolve(way.to)
+        way = policy.way(domain, sender=domain_of(message.envelope.reverse_path))
+        matched = replace(way.tls, floor=message.envelope.protect_as)
+        answers = await self._resolver.resolve(way.route.to)
         plan = route(
-            way.to,
+            way.route.to,
             answers,
             schedule,
             ours=own_listeners(answers, self._listeners()),
@@ -144,6 +144,7 @@ class Rounds:
             clear_text=policy.routing.clear_text
             if matched.policy.allows_clear
             else ClearText.NEVER,
+            on_tls_failure=policy.salesforce.on_tls_failure,
         )
         pending = recipients
         while pending:
@@ -169,7 +170,7 @@ class Rounds:
                     recipients=tuple(together),
                     domain=domain,
                     match=matched,
-                    route=way,
+                    route=way.route,
                     hosts=plan.hops,
                 )
                 match step:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from relay.core.addresses import parse_address
+from relay.core.addresses import domain_of, parse_address
 from relay.core.bounces import make_bounce
 from relay.core.delivery import Policy
 from relay.core.dsn import Notify
@@ -148,7 +148,9 @@ class Settler:
             at=over.at,
         )
         settings = [
-            over.policy.tls.match(parse_address(recipient).domain).policy.setting
+            over.policy.way(
+                parse_address(recipient).domain, sender=domain_of(about.reverse_path)
+            ).tls.policy.setting
             for recipient in about.recipients
         ]
         return NewMessage(

@@ -41,7 +41,10 @@ def test_an_empty_file_is_salesforce_s_default() -> None:
         assert tls_for(policy, "a.example") == TlsPolicy.for_setting(TlsSetting.PREFERRED)
         assert policy.delivery == Delivery()
         assert policy.codes is SALESFORCE
-        assert policy.routing.match(parse_domain("a.example")).origin is RouteOrigin.CAPTURE
+        assert (
+            policy.routing.match(parse_domain("a.example"), sender=None).origin
+            is RouteOrigin.CAPTURE
+        )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def test_the_founding_question(address: str, setting: TlsSetting, column: int, r
     match = policy.tls.match(domain)
     assert match.policy.setting is setting
     assert match.rule.place == Place("p.yaml", 2, column)
-    assert str(policy.routing.match(domain).to) == route
+    assert str(policy.routing.match(domain, sender=None).to) == route
 
 
 @pytest.mark.parametrize("empty", ['""', "[]", "", '" , "'])
@@ -218,13 +221,15 @@ def test_preferred_verify_follows_the_document_that_the_file_names() -> None:
 )
 def test_each_form_of_a_destination(to: str, destination: Destination) -> None:
     domain = parse_domain("a.example")
-    route = load(f"routes:\n  - match: a.example\n    to: {to}\n").routing.match(domain)
+    route = load(f"routes:\n  - match: a.example\n    to: {to}\n").routing.match(
+        domain, sender=None
+    )
     assert (route.to, route.origin, route.place) == (
         destination,
         RouteOrigin.ROUTE,
         Place("p.yaml", 2, 12),
     )
-    relay = load(f"relay: {to}\n").routing.match(domain)
+    relay = load(f"relay: {to}\n").routing.match(domain, sender=None)
     assert (relay.to, relay.origin, relay.place) == (
         destination,
         RouteOrigin.RELAY,
@@ -238,7 +243,7 @@ def test_a_relay_as_a_mapping() -> None:
     assert relay.to == ToHost(host="smtp.example.com", port=465, mode=TlsMode.IMPLICIT)
     assert relay.place == Place("p.yaml", 2, 9)
     assert load("relay: {host: '::1', port: 587}").routing.match(
-        parse_domain("a.example")
+        parse_domain("a.example"), sender=None
     ).to == ToHost(host="::1", port=587)
 
 
@@ -256,13 +261,13 @@ def test_a_relay_as_a_mapping() -> None:
 def test_mail_domains_and_a_host_as_a_mapping(to: str, destination: Destination) -> None:
     domain = parse_domain("a.example")
     for text in (f"routes: [{{match: '*', to: {to}}}]", f"relay: {to}"):
-        assert load(text).routing.match(domain).to == destination
+        assert load(text).routing.match(domain, sender=None).to == destination
 
 
 def test_several_hosts_and_their_preferences() -> None:
     hosts = "[a.example:26, {host: lab/good}, {host: b.example, tls_mode: implicit, preference: 1}]"
     for text in (f"routes: [{{match: '*', to: {hosts}}}]", f"relay: {hosts}"):
-        to = load(text).routing.match(parse_domain("x.example")).to
+        to = load(text).routing.match(parse_domain("x.example"), sender=None).to
         assert isinstance(to, ToHosts)
         assert [(host.to, host.preference) for host in to.hosts] == [
             (ToHost(host="a.example", port=26), 10),

@@ -83,7 +83,7 @@ def test_the_five_settings_have_a_policy_each(setting: TlsSetting) -> None:
 )
 def test_the_founding_question_s_addresses(address: str, setting: TlsSetting) -> None:
     policy = load_policy_file(find_policy("restricted-domains")).policy
-    found = explain_address(policy, address)
+    found = explain_address(policy, address, sender="sender@example.test")
     assert (found.setting, found.route) == (setting, "lab/no-starttls")
 
 

@@ -149,8 +149,8 @@ def test_mx_means_the_recipients_own_domain(
 ) -> None:
     domain = parse_address(recipient).domain
     to = ToRecipientDomain(port=port)
-    assert routing(to).match(domain).to == expected
-    assert Routing(relay=RelayHost(to=to, place=HERE)).match(domain).to == expected
+    assert routing(to).match(domain, sender=None).to == expected
+    assert Routing(relay=RelayHost(to=to, place=HERE)).match(domain, sender=None).to == expected
 
 
 @pytest.mark.parametrize(
