@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_mo
 from relay.config.file_types import (
     Attempts,
     Book,
+    BounceDomain,
+    BounceRuleChoice,
     ClearTextChoice,
     CodeLine,
     CommonNameChoice,
@@ -20,9 +22,11 @@ from relay.config.file_types import (
     Factor,
     FileName,
     Flag,
+    FlagContactChoice,
     HostName,
     LineEndChoice,
     ListedHostName,
+    MatchingRecordsChoice,
     Mode,
     Name,
     OptionalDuration,
@@ -34,6 +38,7 @@ from relay.config.file_types import (
     ScheduleName,
     Server,
     Setting,
+    SuppressChoice,
     TimeScale,
     ToListed,
     ToWhere,
@@ -179,12 +184,35 @@ class RetryShape(Shape):
     """How many times faster than written the schedule is played; 1440 plays a day in a minute."""
 
 
+class BounceShape(Shape):
+    """Salesforce's bounce management; an empty mapping switches it on with its defaults."""
+
+    domain: BounceDomain = None
+    """The domain of the reverse paths that mail leaves with. Default: bnc.relay.test."""
+    return_to_sender: Flag = None
+    """Whether the sender gets a notification all the same. Default: false."""
+    matching_records: MatchingRecordsChoice = None
+    """On which contacts and leads with the address a bounce is shown: `all`, or the `first` that
+    was imported. Default: all."""
+    flag_contact_on: FlagContactChoice = None
+    """Which bounces flag a contact: `any` failure, `hard` ones (5xx), or `user-unknown`, when the
+    recipient's own host says that there is no such user. Default: any."""
+    suppress: SuppressChoice = None
+    """`flagged`: mail to an address that is flagged is refused until it is cleared. Default: no."""
+    rule: BounceRuleChoice = None
+    """`salesforce`, by `flag_contact_on`; or `pardot`: hard bounces at once, soft ones after five.
+    Default: salesforce."""
+
+
 class SalesforceShape(Shape):
     """Where Salesforce's own documents disagree: which one to follow."""
 
     preferred_verify_on_bad_certificate: PreferredVerify = None
     """What Preferred Verify does about a bad certificate: `terminate` the session, not delivered
     (Object Reference), or deliver in `clear` text (Help). Default: terminate."""
+    bounce_management: BounceShape | None = None
+    """Mail leaves with a reverse path of its own, to which bounces return, and bounces flag
+    contacts. Default: off."""
 
 
 _CODE_LINES: dict[str, Any] = {
@@ -287,6 +315,8 @@ def shape_at(path: KeyPath) -> type[Shape]:
             return HostShape
         case ("routes", int(), "to", _):
             return RelayShape
+        case ("salesforce", "bounce_management", _):
+            return BounceShape
         case (first, *_):
             return SHAPES[str(first)]
         case _:

@@ -15,6 +15,7 @@ from relay.core.delivery import BareLineEnds
 from relay.core.destinations import RoutedTo, ToCapture, ToHost, ToScenario
 from relay.core.records import ReplyMode
 from relay.core.routing import ONE_TRY, ClearText, NameServer, RetrySchedule
+from relay.core.salesforce import BounceRule, FlagContactOn, MatchingRecords, Suppression
 from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName
 
@@ -72,6 +73,11 @@ Pattern: TypeAlias = Annotated[
 ]
 Name: TypeAlias = Annotated[
     Domain, PlainValidator(values.read_domain), _text(r"^[^\s*@,]+$", examples=["mx.example.com"])
+]
+BounceDomain: TypeAlias = Annotated[
+    Domain | None,
+    PlainValidator(values.read_domain),
+    _text(r"^[^\s*@,]+$", examples=["bnc.example.com"]),
 ]
 Duration: TypeAlias = Annotated[
     timedelta,
@@ -198,4 +204,25 @@ PreferredVerify: TypeAlias = Annotated[
         "what Preferred Verify may do",
     ),
     _one_of("terminate", "clear"),
+]
+
+MatchingRecordsChoice: TypeAlias = Annotated[
+    MatchingRecords | None,
+    _choice({c.value: c for c in MatchingRecords}, "a choice of matching_records"),
+    _one_of(*(c.value for c in MatchingRecords)),
+]
+FlagContactChoice: TypeAlias = Annotated[
+    FlagContactOn | None,
+    _choice({c.value: c for c in FlagContactOn}, "a choice of flag_contact_on"),
+    _one_of(*(c.value for c in FlagContactOn)),
+]
+SuppressChoice: TypeAlias = Annotated[
+    Suppression | None,
+    _choice({c.value: c for c in Suppression}, "a choice of suppress"),
+    _one_of(*(c.value for c in Suppression)),
+]
+BounceRuleChoice: TypeAlias = Annotated[
+    BounceRule | None,
+    _choice({c.value: c for c in BounceRule}, "a rule for bounces"),
+    _one_of(*(c.value for c in BounceRule)),
 ]

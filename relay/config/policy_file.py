@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from relay.config.bounce_parts import read_bounces
 from relay.config.delivery_parts import read_codes, read_delivery
 from relay.config.file_shape import PolicyShape
 from relay.config.problems import PolicyFileError, did_you_mean
@@ -19,6 +20,7 @@ from relay.config.validate import Report, validate
 from relay.config.yaml_source import decode_yaml, read_yaml
 from relay.config.yaml_tree import SourceTree
 from relay.core.delivery import Policy
+from relay.core.salesforce import SalesforceSwitches
 
 DEFAULT_POLICY: Final = "required-verify"
 """The shipped policy that holds where none is named."""
@@ -140,5 +142,6 @@ def parse_policy(
         routing=routing,
         delivery=delivery,
         codes=codes,
+        salesforce=SalesforceSwitches(bounces=read_bounces(shape)),
     )
     return LoadedPolicy(policy=policy, tls=tls, shape=shape, tree=tree)
