@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from relay.config.file_shape import SHAPES, HostShape, PolicyShape, keys_of
+from relay.config.file_shape import SHAPES, BounceShape, HostShape, PolicyShape, keys_of
 from relay.config.policy_file import load_policy_text
 from relay.config.problems import PolicyFileError
 from relay.config.resources import shipped
@@ -40,7 +40,7 @@ def test_shipped_policies_validate(path: Path) -> None:
 def test_every_key_is_described() -> None:
     parts = [SCHEMA, *SCHEMA["$defs"].values()]
     described = [(name, key) for part in parts for name, key in part["properties"].items()]
-    shapes = [PolicyShape, HostShape, *SHAPES.values()]
+    shapes = [PolicyShape, HostShape, BounceShape, *SHAPES.values()]
     assert len(described) == sum(len(keys_of(shape)) for shape in shapes)
     assert [name for name, key in described if not key.get("description")] == []
 
