@@ -91,6 +91,19 @@ async def test_a_session_that_is_not_recorded_yet_is_no_error(journal: SqliteJou
     assert journal.reader.message("latest").sessions == ()
 
 
+async def test_whole_records_come_oldest_first_and_paged(journal: SqliteJournal) -> None:
+    for number in range(1, 6):
+        await journal.writer.write(a_story(number))
+    read = journal.reader
+    everything = tuple(read.message(an_envelope(number).id) for number in range(1, 6))
+    assert read.records(10) == everything
+    assert read.records(2) == everything[:2]
+    assert read.records(2, after=an_envelope(2).id) == everything[2:4]
+    assert read.records(2, after=an_envelope(5).id) == ()
+    with pytest.raises(NotFound):
+        read.records(2, after="m-unknown")
+
+
 async def test_lists_are_newest_first_and_paged(journal: SqliteJournal) -> None:
     for number in range(1, 8):
         await journal.writer.write(a_story(number))
