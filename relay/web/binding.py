@@ -24,21 +24,13 @@ class WebListenError(Exception):
         self.port = port
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A socket that listens; `close` it, or hand it to a server."""
+    """A socket that listens: `host` is numeric, `port` the real one. A server will close it."""
 
     socket: socket.socket
-
-    @property
-    def host(self) -> str:
-        """The numeric address."""
-        return str(self.socket.getsockname()[0])
-
-    @property
-    def port(self) -> int:
-        """The port, the real one."""
-        return int(self.socket.getsockname()[1])
+    host: str
+    port: int
 
     @property
     def url(self) -> str:
@@ -65,7 +57,8 @@ def bind(host: str, port: int) -> Bound:
     except OSError as error:
         bound.close()
         raise WebListenError(host=host, port=port, why=_reason(error)) from None
-    return Bound(bound)
+    address, real_port = bound.getsockname()[:2]
+    return Bound(socket=bound, host=address, port=real_port)
 
 
 def _reason(error: OSError) -> str:
