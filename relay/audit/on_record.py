@@ -1,18 +1,21 @@
 """What is on record of a domain's hosts: the newest of each kind, out of attempts or of probes.
 
-DomainRecord ──< HostRecord       a host's newest evidence, or why there is none
-                    └──< Answer   what the host said to a message, by recipient
+    DomainRecord ──< HostRecord       a host's newest evidence, or why there is none
+                        └──< Answer   what the host said to a message, by recipient
+
+Records are values with a JSON form: `relay check --save` writes them on a machine that reaches a
+host, and another machine's `relay what-if` reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
 from relay.core.addresses import Domain, parse_address
-from relay.core.evidence import TlsEvidence
+from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.outcomes import Failure, Outcome
 from relay.core.records import Attempt, Session
 from relay.core.routing import Hop
@@ -21,11 +24,12 @@ from relay.core.verdicts import Deliver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerKey:
-    """Whom a host answered, and whether in clear text: it may answer otherwise under TLS."""
+class Answer:
+    """What a host said to a message for `recipient`; it may say otherwise under TLS."""
 
     recipient: str
     in_clear: bool
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +42,38 @@ class HostRecord:
     """
 
     hop: Hop
+    at: datetime
     evidence: TlsEvidence | None = None
     failure: Failure | None = None
     broke_under_tls: bool = False
-    at: datetime | None = None
-    answers: Mapping[AnswerKey, Outcome] = field(default_factory=lambda: MappingProxyType({}))
+    answers: tuple[Answer, ...] = ()
+
+    def answer(self, recipient: str, *, in_clear: bool) -> Outcome | None:
+        """Return what the host said last, None where that is not on record."""
+        return next(
+            (a.outcome for a in self.answers if (a.recipient, a.in_clear) == (recipient, in_clear)),
+            None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainRecord:
     """What is on record of a domain.
 
-    `route` is the destination as attempts name it. `hosts` are all that the domain had when it was
-    last looked up, in order; None where the record does not say. Without hosts, `problem` says why.
+    `route` is the destination as attempts name it, None for a record that was made apart from any
+    policy. `hosts` are all that the domain had when it was last looked up, in order; None where the
+    record does not say. Without hosts, `problem` says why. `seen` has each host once.
     """
 
     domain: Domain
-    route: str
+    route: str | None
     hosts: tuple[Hop, ...] | None
     problem: Failure | None = None
-    by_hop: Mapping[Hop, HostRecord] = field(default_factory=lambda: MappingProxyType({}))
+    seen: tuple[HostRecord, ...] = ()
+
+    def host(self, hop: Hop) -> HostRecord | None:
+        """Return what is on record of a host."""
+        return next((known for known in self.seen if known.hop == hop), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,61 +85,64 @@ class Entry:
 
 
 def on_record(entries: Iterable[Entry]) -> Mapping[Domain, DomainRecord]:
-    """Gather what attempts show, given oldest first; a domain's newest route counts."""
-    by_domain: dict[Domain, list[Entry]] = {}
+    """Gather what attempts show, given oldest first; of each domain its newest route counts."""
+    found: dict[Domain, DomainRecord] = {}
     for entry in entries:
-        recipient = entry.attempt.outcomes[0].recipient
-        by_domain.setdefault(parse_address(recipient).domain, []).append(entry)
-    return MappingProxyType({d: _domain(d, found) for d, found in by_domain.items()})
+        domain = parse_address(entry.attempt.outcomes[0].recipient).domain
+        known = found.get(domain)
+        if known is None or known.route != entry.attempt.route:
+            known = DomainRecord(domain=domain, route=entry.attempt.route, hosts=None)
+        found[domain] = _with(known, entry)
+    return MappingProxyType(found)
 
 
-def _domain(domain: Domain, entries: Sequence[Entry]) -> DomainRecord:
-    newest = entries[-1].attempt
-    by_hop: dict[Hop, HostRecord] = {}
-    problem: Failure | None = None
-    for entry in entries:
-        attempt = entry.attempt
-        if attempt.route != newest.route:
-            continue
-        if attempt.hop is None:
-            problem = getattr(attempt.outcomes[0].outcome, "failure", None)
-            continue
-        known = by_hop.get(attempt.hop, HostRecord(hop=attempt.hop))
-        by_hop[attempt.hop] = _learn(known, entry)
-    return DomainRecord(
-        domain=domain,
-        route=newest.route,
-        hosts=newest.hosts or (() if newest.hop is None else None),
-        problem=problem if newest.hop is None else None,
-        by_hop=MappingProxyType(by_hop),
+def _with(known: DomainRecord, entry: Entry) -> DomainRecord:
+    attempt = entry.attempt
+    if attempt.hop is None:
+        problem = getattr(attempt.outcomes[0].outcome, "failure", None)
+        return replace(known, hosts=(), problem=problem)
+    host = known.host(attempt.hop) or HostRecord(hop=attempt.hop, at=attempt.ended_at)
+    others = tuple(other for other in known.seen if other.hop != attempt.hop)
+    return replace(
+        known,
+        hosts=attempt.hosts or None,
+        problem=None,
+        seen=(*others, _learn(host, entry)),
     )
 
 
 def _learn(known: HostRecord, entry: Entry) -> HostRecord:
-    attempt, session = entry.attempt, entry.session
-    evidence = session.evidence if session else None
+    attempt = entry.attempt
+    evidence = entry.session.evidence if entry.session else None
     failure = None
-    answers = dict(known.answers)
     if attempt.verdict is None:
         failure = getattr(attempt.outcomes[0].outcome, "failure", None)
-    elif isinstance(attempt.verdict, Deliver):
-        in_clear = attempt.verdict.protection is Protection.CLEAR
-        for each in attempt.outcomes:
-            answers[AnswerKey(recipient=each.recipient, in_clear=in_clear)] = each.outcome
-    if evidence is not None and known.evidence is not None and says_nothing(evidence):
+    if evidence is None or (known.evidence is not None and _says_nothing(evidence)):
         evidence = known.evidence
-    return replace(
-        known,
-        evidence=evidence or known.evidence,
+    return HostRecord(
+        hop=known.hop,
+        at=attempt.ended_at,
+        evidence=evidence,
         failure=failure,
         broke_under_tls=failure is not None
         and evidence is not None
-        and evidence.handshake.kind == "done",
-        at=attempt.ended_at,
-        answers=MappingProxyType(answers),
+        and isinstance(evidence.handshake, HandshakeDone),
+        answers=_answers(known.answers, attempt),
     )
 
 
-def says_nothing(evidence: TlsEvidence) -> bool:
+def _answers(known: tuple[Answer, ...], attempt: Attempt) -> tuple[Answer, ...]:
+    if not isinstance(attempt.verdict, Deliver):
+        return known
+    in_clear = attempt.verdict.protection is Protection.CLEAR
+    new = {each.recipient: each.outcome for each in attempt.outcomes}
+    kept = tuple(a for a in known if a.in_clear is not in_clear or a.recipient not in new)
+    return kept + tuple(
+        Answer(recipient=recipient, in_clear=in_clear, outcome=outcome)
+        for recipient, outcome in new.items()
+    )
+
+
+def _says_nothing(evidence: TlsEvidence) -> bool:
     """Whether a session saw no more of a host's TLS than that it was offered."""
     return evidence.starttls_offered is True and not evidence.starttls_sent

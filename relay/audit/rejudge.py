@@ -47,7 +47,8 @@ def rejudge(
             store=stores.store(policy.trust),
         )
 
-    what = unseen_in(evidence, policy, faults_in(_completed(evidence)))
+    chain_faults = faults_in(_completed(evidence)) if evidence.chain else ()
+    what = unseen_in(evidence, policy, chain_faults)
     faults = faults_in(evidence)
     if what is not None:
         return Rejudged(verdict=NotObserved(what=what), faults=faults)

@@ -1,0 +1,152 @@
+"""What would change under another policy: every destination on record, now and then, worst first.
+
+Nothing is sent. What the record does not say is unknown, with what it would take to know it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Final
+
+from relay.audit.forecast import Forecast, Passes, Refused, Unknown, forecast
+from relay.audit.on_record import DomainRecord
+from relay.core.addresses import Domain
+from relay.core.delivery import Policy
+from relay.core.settings import Protection
+from relay.tls.trust import TrustStores
+
+
+@unique
+class Change(Enum):
+    """What a change of policy does to one destination; the order is that of reports."""
+
+    NEW_BOUNCE = "new-bounce"
+    """Delivered now, refused then."""
+    UNKNOWN = "unknown"
+    """The record does not say what would happen then."""
+    LESS_PROTECTED = "less-protected"
+    """Delivered then as now, but on the wire less protects it."""
+    STILL_REFUSED = "still-refused"
+    """Refused now and then, for whatever reason."""
+    DELIVERED_AGAIN = "delivered-again"
+    """Refused now, let through then."""
+    BETTER_PROTECTED = "better-protected"
+    """Delivered then as now, and better protected."""
+    SAME = "same"
+    """Delivered then as now, protected as now."""
+    NEWLY_KNOWN = "newly-known"
+    """Unknown now, let through then."""
+
+
+_WORST_FIRST: Final = {change: rank for rank, change in enumerate(Change)}
+_STRENGTH: Final = {protection: rank for rank, protection in enumerate(Protection)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A destination to tell about: a domain, or one recipient in it; `messages` are on record."""
+
+    domain: Domain
+    recipient: str | None = None
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One destination: what becomes of its mail now, what then, and what that amounts to."""
+
+    asked: Asked
+    now: Forecast
+    then: Forecast
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyName:
+    """Which policy file was meant, and its very bytes."""
+
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """The whole answer; `rows` are worst first, `counts` has every kind of change."""
+
+    now: PolicyName
+    then: PolicyName
+    rows: tuple[Row, ...]
+    counts: Mapping[Change, int]
+
+
+def compare(
+    *,
+    now: Policy,
+    then: Policy,
+    asked: Iterable[Asked],
+    records: Mapping[Domain, DomainRecord],
+    stores: TrustStores,
+) -> WhatIf:
+    """Tell for each destination what `now` and `then` make of its mail.
+
+    Raises TrustError where a file that a policy trusts can't be used.
+    """
+
+    def told(policy: Policy, each: Asked) -> Forecast:
+        return forecast(
+            records.get(each.domain),
+            policy,
+            domain=each.domain,
+            recipient=each.recipient,
+            stores=stores,
+        )
+
+    rows: list[Row] = []
+    for each in asked:
+        before, after = told(now, each), told(then, each)
+        rows.append(Row(asked=each, now=before, then=after, change=change_of(before, after)))
+    return WhatIf(
+        now=PolicyName(source=now.source, sha256=now.sha256),
+        then=PolicyName(source=then.source, sha256=then.sha256),
+        rows=_in_order(rows),
+        counts={**dict.fromkeys(Change, 0), **Counter(row.change for row in rows)},
+    )
+
+
+def change_of(now: Forecast, then: Forecast) -> Change:
+    """Say what going from `now` to `then` amounts to."""
+    match now, then:
+        case _, Unknown():
+            return Change.UNKNOWN
+        case Refused(), Refused():
+            return Change.STILL_REFUSED
+        case _, Refused():
+            return Change.NEW_BOUNCE
+        case Refused(), Passes():
+            return Change.DELIVERED_AGAIN
+        case Unknown(), Passes():
+            return Change.NEWLY_KNOWN
+        case Passes(protection=before), Passes(protection=after):
+            if before is after:
+                return Change.SAME
+            weaker = _STRENGTH[after] < _STRENGTH[before]
+            return Change.LESS_PROTECTED if weaker else Change.BETTER_PROTECTED
+        case _:
+            raise AssertionError("a forecast of no known kind")
+
+
+def _in_order(rows: Sequence[Row]) -> tuple[Row, ...]:
+    return tuple(
+        sorted(
+            rows,
+            key=lambda row: (
+                _WORST_FIRST[row.change],
+                -row.asked.messages,
+                row.asked.domain,
+                row.asked.recipient or "",
+            ),
+        )
+    )
