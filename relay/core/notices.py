@@ -20,7 +20,7 @@ from relay.core.codebook import CodeBook
 from relay.core.fault_cards import card
 from relay.core.faults import TlsFault
 from relay.core.outcomes import Deferred, Failed, TlsRefusal
-from relay.core.records import Attempt, Bounce, Session
+from relay.core.records import Attempt, Bounce
 from relay.core.replies import StatusCode
 from relay.core.settings import TlsSetting
 from relay.core.verdicts import Deliver, RetryInClear, Terminate
@@ -228,26 +228,27 @@ def close(window: Window, *, now: datetime) -> Collapsed:
 _NO_TLS: Final = "Read the session's transcript."
 
 
-def tls_trouble(attempt: Attempt, session: Session | None, *, book: CodeBook) -> TlsTrouble:
+def tls_trouble(attempt: Attempt, faults: tuple[TlsFault, ...], *, book: CodeBook) -> TlsTrouble:
     """Tell what an attempt showed of TLS that is not as it should be.
 
-    The code is the one that `book` has for the refusal; none where clear text was allowed.
+    `faults` are the session's. The code is the one that `book` has for the refusal; none where
+    clear text was allowed.
     """
     setting = attempt.rule.setting
     code: StatusCode | None = None
     match attempt.verdict:
         case Terminate():
             refusal = _refusal(attempt)
-            cause, remedy = _words(attempt.verdict.faults)
+            cause, remedy = _words(faults)
             if refusal is not None:
                 code = book.entry(refusal).status
                 explanation = explain_failure(refusal)
                 cause, remedy = explanation.cause, explanation.remedy
-        case RetryInClear(faults=faults):
+        case RetryInClear():
             cause, remedy = _words(faults)
             cause = f"{cause} {setting.label} lets the message go in clear text instead."
         case Deliver() | None:
-            cause, remedy = _words(session.faults if session else ())
+            cause, remedy = _words(faults)
             cause = f"{cause} {setting.label} let the message go in clear text."
         case _:
             assert_never(attempt.verdict)

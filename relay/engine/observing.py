@@ -20,6 +20,28 @@ class Observer(Protocol):
         """Hear that a recipient's failure was recorded."""
 
 
+class Observers:
+    """Several observers as one, told in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def accepted(self, envelope: Envelope) -> None:
+        """Tell everyone."""
+        for observer in self._observers:
+            observer.accepted(envelope)
+
+    def attempted(self, envelope: Envelope, attempt: Attempt, session: Session | None) -> None:
+        """Tell everyone."""
+        for observer in self._observers:
+            observer.attempted(envelope, attempt, session)
+
+    def bounced(self, bounce: Bounce) -> None:
+        """Tell everyone."""
+        for observer in self._observers:
+            observer.bounced(bounce)
+
+
 class Unobserved:
     """The observer that does nothing."""
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,22 +22,25 @@ from relay.engine.accepting import Acceptor
 from relay.engine.attempts import Attempts
 from relay.engine.clock import SystemClock
 from relay.engine.in_force import PolicyInForce
-from relay.engine.observing import Observer, Unobserved
+from relay.engine.observing import Observer, Observers, Unobserved
 from relay.engine.queue import Queue
 from relay.engine.records import Records
 from relay.engine.rounds import Rounds
 from relay.engine.settling import Settler
+from relay.engine.telling import Teller, end_telling
 from relay.inbound.credentials import Credentials
 from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
 from relay.inbound.server_tls import server_context
-from relay.journal.api import Batch, JournalReader
+from relay.journal.api import Batch, JournalReader, NewMessage
 from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
 from relay.lookup.resolver import ChainedResolver, SystemResolver
+from relay.notice.notifier import Notifier
+from relay.notice.options import NoticeOptions
 
 DEFAULT_HOSTNAME = "relay.lab.test"
 
@@ -54,7 +58,8 @@ class RelayOptions:
     """Everything about a relay that is not about mail: where it listens, where it keeps things.
 
     `certificates` is the directory of the lab's authority; `grace` bounds how long a stop waits for
-    what is in hand. `seed` decides the order of hosts of equal preference.
+    what is in hand. `seed` decides the order of hosts of equal preference. `notices` says who is
+    told of what happens, besides senders.
     """
 
     listeners: tuple[ListenerConfig, ...]
@@ -68,12 +73,14 @@ class RelayOptions:
     certificate: ServerCertificate | None = None
     grace: timedelta = timedelta(seconds=5)
     seed: int = field(default_factory=lambda: secrets.randbits(32))
+    notices: NoticeOptions | None = None
 
 
 class Relay:
     """A relay under one policy, with its lab; use it in `async with`.
 
-    Opening raises ListenError, JournalError, AuthorityError or TrustError, and leaves nothing open.
+    Opening raises ListenError, JournalError, AuthorityError, TrustError or NoticeError, and leaves
+    nothing open.
     A `lab` that is handed in is not closed.
     """
 
@@ -164,6 +171,14 @@ class Relay:
         self._in_force = PolicyInForce.load(self._first_policy, authority)
         chance = random.Random(options.seed)  # noqa: S311  # spreads load, guards no secret
         records = Records(journal=journal.writer, clock=self._clock)
+
+        async def submit(message: NewMessage) -> None:
+            await records.write(Batch(messages=(message,)))
+            observer.accepted(message.envelope)
+            queue.wake()
+
+        notifier = await self._open_notifier(journal.reader, submit)
+        observer = Observers(self._observer, *([] if notifier is None else [notifier]))
         rounds = Rounds(
             attempts=Attempts(
                 hostname=options.hostname,
@@ -186,7 +201,7 @@ class Relay:
             listeners=lambda: [(e.host, e.port) for e in self._endpoints],
             records=records,
             clock=self._clock,
-            observer=self._observer,
+            observer=observer,
         )
         queue = Queue(
             journal=journal.reader,
@@ -202,7 +217,7 @@ class Relay:
             journal=journal.writer,
             clock=self._clock,
             new_id=self._new_id,
-            observer=self._observer,
+            observer=observer,
             wake_queue=queue.wake,
         )
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
@@ -210,6 +225,10 @@ class Relay:
         self._stack.callback(late.cancel)
         running = tasks.create_task(queue.run(), name="queue")
         self._stack.push_async_callback(self._stop_queue, queue, running)
+        telling: asyncio.Task[None] | None = None
+        if notifier is not None:
+            telling = tasks.create_task(notifier.run(), name="notices")
+            self._stack.callback(telling.cancel)
 
         async def keep(session: Session) -> None:
             await journal.writer.write(Batch(sessions=(session,)))
@@ -227,13 +246,34 @@ class Relay:
             bare_line_ends=lambda: self._in_force.policy.delivery.bare_line_ends,
         )
         self._endpoints = await listeners.start(options.listeners)
-        self._stack.push_async_callback(self._stop, listeners, queue, running)
 
-    async def _stop(self, listeners: Listeners, queue: Queue, running: asyncio.Task[None]) -> None:
-        """Let clients and queue end side by side, so that one grace is enough for both."""
-        async with asyncio.TaskGroup() as closing:
-            closing.create_task(listeners.stop(self._options.grace.total_seconds()))
-            closing.create_task(self._stop_queue(queue, running))
+        async def stop() -> None:
+            """Let clients and queue end side by side, then notices: one grace for all of them."""
+            grace = self._options.grace.total_seconds()
+            until = asyncio.get_running_loop().time() + grace
+            async with asyncio.TaskGroup() as closing:
+                closing.create_task(listeners.stop(grace))
+                closing.create_task(self._stop_queue(queue, running))
+            if notifier is not None and telling is not None:
+                await end_telling(notifier, telling, until=until)
+
+        self._stack.push_async_callback(stop)
+
+    async def _open_notifier(
+        self, journal: JournalReader, submit: Callable[[NewMessage], Awaitable[None]]
+    ) -> Notifier | None:
+        if self._options.notices is None:
+            return None
+        teller = Teller(
+            hostname=self._options.hostname,
+            allow_external=self._options.allow_external,
+            journal=journal,
+            policy=lambda: self.policy,
+            submit=submit,
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        return await teller.open(self._options.notices, self._stack)
 
     async def _stop_queue(self, queue: Queue, running: asyncio.Task[None]) -> None:
         """Let what is in hand be settled within the grace; the rest stays queued in the journal."""

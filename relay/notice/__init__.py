@@ -1,0 +1,1 @@
+"""Telling people by themselves: a signed webhook, and mail to an administrator."""

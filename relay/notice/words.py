@@ -1,0 +1,74 @@
+"""A notice in plain words: a subject, and a text that fits a mail."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Final, assert_never
+
+from relay.core.notices import Notice, NoticeKind, Report
+
+_WIDTH: Final = 72
+
+
+def subject_of(notice: Notice) -> str:
+    """Return one line that says what happened, where and how often."""
+    code = f" ({notice.code})" if notice.code else ""
+    return _plain(f"{_headline(notice)}{code}")
+
+
+def text_of(notice: Notice) -> str:
+    """Return what happened, why, what to do about it and how to see more; lines end in LF."""
+    first, last = (f"{at:%Y-%m-%d %H:%M:%S} UTC" for at in (notice.first_at, notice.last_at))
+    when = first if notice.count == 1 else f"{notice.count} times from {first} to {last}"
+    rows = [
+        ("When", when),
+        ("Code", str(notice.code) if notice.code else "none: the message went in clear text"),
+        ("Setting", notice.setting.label),
+        ("Host", notice.host or "none"),
+        ("Cause", notice.cause),
+        ("Remedy", notice.remedy),
+        ("Next", notice.next),
+    ]
+    if notice.verified_at is not None:
+        rows.insert(1, ("Before", f"verified until {notice.verified_at:%Y-%m-%d %H:%M:%S} UTC"))
+    paragraphs = [textwrap.fill(f"{_headline(notice)}.", _WIDTH), ""]
+    for name, value in rows:
+        paragraphs.append(
+            textwrap.fill(
+                _plain(value),
+                _WIDTH,
+                initial_indent=f"{name:<9}",
+                subsequent_indent=" " * 9,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+    closing = {
+        Report.FIRST: "More of the same within the window comes in one summary.",
+        Report.SUMMARY: "Cause, host and command are those of the last one.",
+    }[notice.report]
+    return "\n".join([*paragraphs, "", closing, ""])
+
+
+def _headline(notice: Notice) -> str:
+    domain = notice.domain
+    many = notice.report is Report.SUMMARY
+    match notice.kind:
+        case NoticeKind.BOUNCED if many:
+            messages = "1 recipient" if notice.count == 1 else f"{notice.count} recipients"
+            return f"Mail to {messages} at {domain} bounced"
+        case NoticeKind.BOUNCED:
+            return f"Mail to {domain} bounced"
+        case NoticeKind.FIRST_TLS_FAILURE:
+            return f"TLS with {domain} failed for the first time"
+        case NoticeKind.STOPPED_VERIFYING if many:
+            return f"The certificate of {domain} stopped verifying again, {notice.count} in all"
+        case NoticeKind.STOPPED_VERIFYING:
+            return f"The certificate of {domain} verified before and does not any more"
+        case _:
+            assert_never(notice.kind)
+
+
+def _plain(text: str) -> str:
+    """Keep a peer's words to what a terminal or a mail program would not obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
