@@ -1,0 +1,163 @@
+"""What is read from bounces of every shape: a table typed by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dsn_samples as samples
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.records import BodyType, Envelope, Reading, ReplyMode
+from relay.core.replies import StatusCode
+from relay.formats.dsn import DsnAction, render_dsn
+from relay.formats.dsn import ReportedRecipient as Written
+from relay.formats.dsn_reading import ReportedRecipient, read_report
+
+AT = datetime(2026, 5, 6, tzinfo=UTC)
+BOB = ("bob@partner.test",)
+
+
+def read(
+    addresses: tuple[str, ...], reading: Reading, code: str, text: str, host: str | None = None
+) -> ReportedRecipient:
+    return ReportedRecipient(
+        addresses=addresses, reading=reading, status=StatusCode.parse(code), text=text, host=host
+    )
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        (
+            "POSTFIX",
+            [
+                read(
+                    ("Bob@Partner.test", "bob@partner.test"),
+                    Reading.FAILED,
+                    "550 5.1.1",
+                    "<bob@partner.test>: Recipient address rejected: "
+                    "User unknown in local recipient table",
+                    "store.partner.test",
+                )
+            ],
+        ),
+        (
+            "POSTFIX_EXPIRED",
+            [
+                read(
+                    BOB,
+                    Reading.FAILED,
+                    "450 4.4.1",
+                    "connect to store.partner.test[192.0.2.1]:25: Connection timed out",
+                )
+            ],
+        ),
+        ("POSTFIX_DELAYED", [read(BOB, Reading.DELAYED, "452 4.2.2", "Mailbox full")]),
+        ("SUCCESS", [read(BOB, Reading.DELIVERED, "250 2.0.0", "")]),
+        (
+            "EXCHANGE",
+            [
+                read(
+                    BOB,
+                    Reading.FAILED,
+                    "550 5.1.10",
+                    "RESOLVER.ADR.RecipientNotFound; not found by SMTP lookup",
+                )
+            ],
+        ),
+        (
+            "TWO",
+            [
+                read(BOB, Reading.FAILED, "552 5.2.2", "Over quota"),
+                read(("jörg@partner.test",), Reading.DELAYED, "450 4.0.0", ""),
+            ],
+        ),
+        (
+            "EXIM",
+            [read(BOB, Reading.FAILED, "550 5.1.1", "<bob@partner.test>: no such user here")],
+        ),
+        ("QMAIL", [read(BOB, Reading.FAILED, "550 5.1.1", "")]),
+        ("OUT_OF_OFFICE", []),
+        ("BROKEN", []),
+    ],
+)
+def test_a_bounce_of_each_kind(sample: str, expected: list[ReportedRecipient]) -> None:
+    assert list(read_report(getattr(samples, sample))) == expected
+
+
+def test_a_code_in_the_returned_message_is_not_the_reports() -> None:
+    (found,) = read_report(samples.EXIM.replace(b"550 5.1.1 <", b"<"))
+    assert (str(found.status), found.text) == ("550 5.0.0", "the notification names no code")
+
+
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "code"),
+    [
+        ("5.1.1", "smtp; 550 5.2.1 disabled", "550 5.2.1"),
+        ("5.1.1", "smtp; 550 no such user", "550 5.1.1"),
+        ("4.4.7", "smtp; 550 5.1.1 no such user", "550 5.1.1"),
+        ("5.7.1 (refused)", "x-unix; 77", "550 5.7.1"),
+        ("nonsense", "smtp; nonsense", "550 5.0.0"),
+        ("5.001.01", "smtp; nonsense", "550 5.1.1"),
+        ("", "", "550 5.0.0"),
+    ],
+)
+def test_the_host_s_reply_outweighs_the_status(status: str, diagnostic: str, code: str) -> None:
+    block = f"Final-Recipient: rfc822; bob@partner.test\nAction: Failed\nStatus: {status}\n"
+    block += f"Diagnostic-Code: {diagnostic}\n" if diagnostic else ""
+    (found,) = read_report(samples.report(f"Reporting-MTA: dns; x\n\n{block}"))
+    assert str(found.status) == code
+
+
+def test_our_own_notifications_are_read_back() -> None:
+    envelope = Envelope(
+        id="m1",
+        reverse_path="jane@example.com",
+        recipients=("bob@partner.test",),
+        received_at=AT,
+        size=1,
+        sha256="",
+        body=BodyType.SEVEN_BIT,
+        smtputf8=False,
+        reply_mode=ReplyMode.QUEUED,
+        policy="p.yaml",
+        policy_sha256="",
+    )
+    written = Written(
+        recipient="bob@partner.test",
+        original="rfc822;Bob+2Bx@partner.test",
+        action=DsnAction.FAILED,
+        status=StatusCode(554, "5.4.7"),
+        diagnostic="451 4.7.5 [internal] TLS negotiation failed",
+        host="mx.partner.test",
+        at=AT,
+        will_retry_until=None,
+        words=("554 5.4.7 expired",),
+    )
+    dsn = render_dsn(
+        envelope=envelope,
+        recipients=[written],
+        content=b"Subject: x\r\n\r\nbody\r\n",
+        reporting_mta="relay.test",
+        message_id="d1",
+        at=AT,
+    )
+    assert read_report(dsn) == (
+        read(
+            ("Bob+x@partner.test", "bob@partner.test"),
+            Reading.FAILED,
+            "451 4.7.5",
+            "[internal] TLS negotiation failed",
+            "mx.partner.test",
+        ),
+    )
+
+
+@given(st.binary(max_size=300))
+def test_it_never_raises(noise: bytes) -> None:
+    half = len(samples.POSTFIX) // 2
+    for content in (noise, samples.POSTFIX[:half] + noise, samples.EXIM[:half] + noise):
+        for found in read_report(content):
+            assert found.text.isprintable()
