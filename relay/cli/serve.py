@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, fail, say
+from relay.cli.noticing import (
+    NoticeMailOption,
+    NoticeWindowOption,
+    SecretFileOption,
+    WebhookOption,
+    notice_options,
+    notice_words,
+)
 from relay.cli.policy import PolicyOption, open_policy, policy_path
 from relay.cli.reloading import reload_policy
 from relay.cli.serving import Listening, Serving
@@ -94,6 +102,10 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    webhook: WebhookOption = None,
+    webhook_secret_file: SecretFileOption = None,
+    notice_mail: NoticeMailOption = None,
+    notice_window: NoticeWindowOption = "1h",
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
@@ -121,6 +133,12 @@ def serve(
         allow_external=allow_external,
         certificate=ServerCertificate(chain=certificate, key=key) if certificate and key else None,
         seed=secrets.randbits(32) if seed is None else seed,
+        notices=notice_options(
+            webhook=webhook,
+            secret_file=webhook_secret_file,
+            mail=notice_mail,
+            window=notice_window,
+        ),
     )
     _run(open_policy(policy), policy_path(policy), options, where)
 
@@ -153,6 +171,7 @@ def _run(policy: Policy, policy_file: Path, options: RelayOptions, where: StateD
     from relay.inbound.listeners import ListenError
     from relay.journal.api import JournalError
     from relay.lab.authority import AuthorityError
+    from relay.notice.options import NoticeError
     from relay.tls.trust import TrustError
 
     async def until_stopped() -> None:
@@ -162,6 +181,9 @@ def _run(policy: Policy, policy_file: Path, options: RelayOptions, where: StateD
                 _note(relay, options).write(where.serving)
                 try:
                     _print_banner(relay, where, sys.argv[0])
+                    told = notice_words(options.notices)
+                    if told is not None:
+                        say(f"Notices go by {told}.")
                     await _serve_until_stopped(relay, asked, policy_file, where)
                 finally:
                     where.serving.unlink(missing_ok=True)
@@ -171,6 +193,8 @@ def _run(policy: Policy, policy_file: Path, options: RelayOptions, where: StateD
             runner.run(until_stopped())
     except (ListenError, JournalError, AuthorityError, TrustError, OSError) as error:
         fail(str(error), hint=_hint(error), code=ExitCode.UNDETERMINED)
+    except NoticeError as error:
+        fail(str(error), hint="With --allow-external a webhook may leave them, by https.")
 
 
 def _hint(error: Exception) -> str | None:

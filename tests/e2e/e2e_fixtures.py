@@ -18,6 +18,7 @@ from relay.engine.relay import Relay, RelayOptions
 from relay.inbound.listeners import ListenerConfig, ListenerKind
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
+from relay.notice.options import NoticeOptions
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,7 @@ def start(tmp_path: Path, certificates: Path) -> Start:
         allow_external: bool = False,
         observer: Observer | None = None,
         seed: int = 1,
+        notices: NoticeOptions | None = None,
     ) -> AsyncIterator[Running]:
         if isinstance(policy, str):
             shipped = POLICIES / f"{policy}.yaml"
@@ -54,6 +56,7 @@ def start(tmp_path: Path, certificates: Path) -> Start:
             certificates=certificates,
             allow_external=allow_external,
             seed=seed,
+            notices=notices,
         )
         authority = LabAuthority(certificates)
         async with (
