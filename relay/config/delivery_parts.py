@@ -1,10 +1,11 @@
-"""The parts of a policy file about times, retries and codes."""
+"""The parts of a policy file about times, retries, codes, and what Salesforce leaves open."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
-from relay.config.file_shape import CodesBase, PolicyShape, RetryShape
+from relay.config.file_shape import CodesBase, PolicyShape, RetryShape, SalesforceShape
 from relay.config.file_types import (
     SALESFORCE_ATTEMPTS,
     SALESFORCE_EXPIRE_AFTER,
@@ -21,6 +22,7 @@ from relay.core.delivery import Delivery
 from relay.core.failure_kinds import FailureKind
 from relay.core.records import ReplyMode
 from relay.core.routing import ONE_TRY, RetrySchedule
+from relay.core.salesforce import BounceManagement, SalesforceSwitches
 
 
 def read_delivery(shape: PolicyShape, tree: SourceTree, report: Report) -> Delivery:
@@ -94,6 +96,24 @@ def _scaled(
 
 def read_codes(shape: PolicyShape) -> CodeBook:
     """Return the code book with the file's own entries in it."""
+    switch = shape.salesforce.refused_starttls if shape.salesforce else None
+    book = _book(shape)
+    return book if switch is None else replace(book, refused_starttls=switch)
+
+
+def read_switches(shape: PolicyShape, bounces: BounceManagement | None) -> SalesforceSwitches:
+    """Return Salesforce's switches, each with its default where the file leaves it out."""
+    written, default = shape.salesforce or SalesforceShape(), SalesforceSwitches()
+    return SalesforceSwitches(
+        on_tls_failure=written.on_tls_failure or default.on_tls_failure,
+        refused_starttls=written.refused_starttls or default.refused_starttls,
+        email_relay_tls=written.email_relay_tls or default.email_relay_tls,
+        invalid_domains=written.invalid_domains or default.invalid_domains,
+        bounces=bounces,
+    )
+
+
+def _book(shape: PolicyShape) -> CodeBook:
     match shape.codes:
         case None:
             return SALESFORCE

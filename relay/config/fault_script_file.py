@@ -56,9 +56,12 @@ def load_fault_scripts_text(
     tree = read_yaml(text, name=name)
     report = Report(tree)
     shape, tree = validate_as(FAULT_SCRIPT_FILE, tree, report)
+    if shape.scripts is None and not report.problems:
+        report.at_value(tree, (), "the key 'scripts' is missing")
+    scripts = shape.scripts or []
     file = _File(tree, report)
-    read = [(s, file.rules(s, ("scripts", at))) for at, s in enumerate(shape.scripts)]
-    file.check_scenarios(shape.scripts, known_scenarios)
+    read = [(s, file.rules(s, ("scripts", at))) for at, s in enumerate(scripts)]
+    file.check_scenarios(scripts, known_scenarios)
     if report.problems:
         raise PolicyFileError(report.problems)
     return tuple(

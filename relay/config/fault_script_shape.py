@@ -208,7 +208,7 @@ class FaultScriptShape(Shape):
 class FaultScriptsShape(Shape):
     """Fault scripts of Relaylab's lab."""
 
-    scripts: list[FaultScriptShape]
+    scripts: list[FaultScriptShape] | None = None
     """One script for each scenario that goes wrong beyond its own ways."""
 
 

@@ -19,22 +19,32 @@ from relay.config.file_types import (
     CodeLine,
     CommonNameChoice,
     Duration,
+    EmailRelayTlsChoice,
     Factor,
     FileName,
     Flag,
     FlagContactChoice,
     HostName,
+    InvalidDomainsChoice,
     LineEndChoice,
     ListedHostName,
     MatchingRecordsChoice,
+    Mechanism,
     Mode,
     Name,
+    OnTlsFailureChoice,
     OptionalDuration,
+    OptionalFileName,
+    Password,
     Pattern,
     Port,
     Preference,
     PreferredVerify,
+    Priority,
+    RefusedStarttlsChoice,
+    RelayName,
     Reply,
+    RequiredOnBad,
     ScheduleName,
     Server,
     Setting,
@@ -42,6 +52,8 @@ from relay.config.file_types import (
     TimeScale,
     ToListed,
     ToWhere,
+    UserName,
+    VariableName,
     Version,
 )
 from relay.config.problems import KeyPath
@@ -204,12 +216,79 @@ class BounceShape(Shape):
     Default: salesforce."""
 
 
+class AuthShape(Shape):
+    """What to log in with at an email relay: once its certificate was verified, and never else."""
+
+    mechanism: Mechanism = None
+    """`PLAIN` or `LOGIN`. Default: PLAIN."""
+    username: UserName
+    """The user's name."""
+    password_env: VariableName = None
+    """The environment variable that holds the password."""
+    password_file: OptionalFileName = None
+    """The file that holds the password and nothing else, relative to the policy file."""
+    password: Password = None
+    """The password itself. One of the other two keeps it out of the policy file."""
+
+
+class EmailRelayShape(Shape):
+    """A host that mail goes through, as Salesforce's Email Relay: what its domain filters say."""
+
+    name: RelayName
+    """The name by which domain filters know it."""
+    host: ListedHostName
+    """A mail domain or a host's name (MX records come first, then its addresses), an address, or a
+    receiver of the lab. A Verify setting compares the host's name with the certificate."""
+    port: Port = None
+    """The host's port; Salesforce offers 25, 587, 10025 and 11025. Default: 25."""
+    tls: Setting = Field(default=None, title="TLS setting")
+    """The TLS setting of this relay; it holds whatever the recipient's domain is.
+    Default: Preferred."""
+    auth: AuthShape | None = None
+    """What to log in with; only with Required Verify. Default: no AUTH."""
+
+
+class DomainFilterShape(Shape):
+    """Which mail goes through an email relay; the first filter that matches decides."""
+
+    relay: RelayName
+    """The relay's name."""
+    sender: list[Pattern] | None = Field(
+        default=None, alias="from", title="From domains", examples=["*.example.com, example.com"]
+    )
+    """Domains of the sender, as a comma-separated text or a list. Default: any, and the null
+    reverse path of notifications, which matches no domain."""
+    to: list[Pattern] | None = Field(
+        default=None, title="To domains", examples=["partner-x.com", ["*.example.com"]]
+    )
+    """Domains of the recipient, as a comma-separated text or a list. Default: any."""
+    priority: Priority = None
+    """The filter with the lowest comes first. Default: the next number, so that it comes last."""
+    active: Flag = None
+    """Whether the filter counts. Default: true."""
+
+
 class SalesforceShape(Shape):
-    """Where Salesforce's own documents disagree: which one to follow."""
+    """What Salesforce leaves open, or tells in two ways: which one to follow."""
 
     preferred_verify_on_bad_certificate: PreferredVerify = None
     """What Preferred Verify does about a bad certificate: `terminate` the session, not delivered
     (Object Reference), or deliver in `clear` text (Help). Default: terminate."""
+    required_on_bad_certificate: RequiredOnBad = None
+    """What Required does about a bad certificate: `deliver`, for it is not verified (Object
+    Reference, Help), or `terminate` the session (Knowledge 000388924). Default: deliver."""
+    on_tls_failure: OnTlsFailureChoice = None
+    """What follows when TLS fails under a setting that requires it: `retry` until the message
+    expires (Knowledge 000206241), or `bounce-at-once` (Help). Default: retry."""
+    refused_starttls: RefusedStarttlsChoice = None
+    """What is reported when a host refuses STARTTLS: the code book's entry (`no-go-ahead`), or the
+    host's own words (`host-reply`). Default: no-go-ahead."""
+    email_relay_tls: EmailRelayTlsChoice = None
+    """Which TLS setting holds for an email relay: its own (`relay`), or that of the
+    `recipient-domain`. Default: relay."""
+    invalid_domains: InvalidDomainsChoice = None
+    """What becomes of mail to a domain below `.invalid`: `try` to deliver it, or `discard` it as if
+    it had been sent (Knowledge 000393553). Default: try."""
     bounce_management: BounceShape | None = None
     """Mail leaves with a reverse path of its own, to which bounces return, and bounces flag
     contacts. Default: off."""
@@ -265,6 +344,12 @@ class PolicyShape(TlsChoices):
     relay: Where | None = Field(default=None, title="Relay for everything")
     """What carries everything, as Salesforce's Email Relay does, written like the `to` of a route;
     routes are not used."""
+    email_relays: list[EmailRelayShape] | None = Field(default=None, title="Email relays")
+    """Hosts that mail goes through, as Salesforce's Email Relays: what a domain filter leads there.
+    Not together with `relay`."""
+    domain_filters: list[DomainFilterShape] | None = Field(default=None, title="Domain filters")
+    """Which mail goes through which email relay, as Salesforce's Email Domain Filters. What no
+    filter matches is delivered directly: by `routes`, in the lab, or to the capture receiver."""
     dns: DnsShape | None = Field(default=None, title="Name service")
     """How MX records are looked up, where a destination asks for them. Hosts that the policy itself
     names are looked up by the system."""
@@ -291,13 +376,15 @@ class PolicyShape(TlsChoices):
     """The code book: which codes and texts failures get, as a name, or as a mapping that also
     replaces single entries."""
     salesforce: SalesforceShape | None = None
-    """Which of Salesforce's documents to follow where they disagree."""
+    """What Salesforce leaves open, or tells in two ways: which one to follow."""
 
 
 SHAPES: Final[dict[str, type[Shape]]] = {
     "rules": RuleShape,
     "routes": RouteShape,
     "relay": RelayShape,
+    "email_relays": EmailRelayShape,
+    "domain_filters": DomainFilterShape,
     "dns": DnsShape,
     "retry": RetryShape,
     "codes": CodesShape,
@@ -315,6 +402,8 @@ def shape_at(path: KeyPath) -> type[Shape]:
             return HostShape
         case ("routes", int(), "to", _):
             return RelayShape
+        case ("email_relays", int(), "auth", _):
+            return AuthShape
         case ("salesforce", "bounce_management", _):
             return BounceShape
         case (first, *_):

@@ -13,9 +13,19 @@ from relay.core.codebook import CodeBook, CodeEntry
 from relay.core.codebook_data import CODE_BOOKS
 from relay.core.delivery import BareLineEnds
 from relay.core.destinations import RoutedTo, ToCapture, ToHost, ToScenario
+from relay.core.email_relays import AuthMechanism, Secret
 from relay.core.records import ReplyMode
 from relay.core.routing import ONE_TRY, ClearText, NameServer, RetrySchedule
-from relay.core.salesforce import BounceRule, FlagContactOn, MatchingRecords, Suppression
+from relay.core.salesforce import (
+    BounceRule,
+    EmailRelayTls,
+    FlagContactOn,
+    InvalidDomains,
+    MatchingRecords,
+    OnTlsFailure,
+    RefusedStarttls,
+    Suppression,
+)
 from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName
 
@@ -225,4 +235,55 @@ BounceRuleChoice: TypeAlias = Annotated[
     BounceRule | None,
     _choice({c.value: c for c in BounceRule}, "a rule for bounces"),
     _one_of(*(c.value for c in BounceRule)),
+]
+RequiredOnBad: TypeAlias = Annotated[
+    OnBadCertificate | None,
+    _choice(
+        {"deliver": OnBadCertificate.IGNORE, "terminate": OnBadCertificate.TERMINATE},
+        "what Required may do",
+    ),
+    _one_of("deliver", "terminate"),
+]
+OnTlsFailureChoice: TypeAlias = Annotated[
+    OnTlsFailure | None,
+    _choice({c.value: c for c in OnTlsFailure}, "a choice of on_tls_failure"),
+    _one_of(*(c.value for c in OnTlsFailure)),
+]
+RefusedStarttlsChoice: TypeAlias = Annotated[
+    RefusedStarttls | None,
+    _choice({c.value: c for c in RefusedStarttls}, "a choice of refused_starttls"),
+    _one_of(*(c.value for c in RefusedStarttls)),
+]
+EmailRelayTlsChoice: TypeAlias = Annotated[
+    EmailRelayTls | None,
+    _choice({c.value: c for c in EmailRelayTls}, "a choice of email_relay_tls"),
+    _one_of(*(c.value for c in EmailRelayTls)),
+]
+InvalidDomainsChoice: TypeAlias = Annotated[
+    InvalidDomains | None,
+    _choice({c.value: c for c in InvalidDomains}, "a choice of invalid_domains"),
+    _one_of(*(c.value for c in InvalidDomains)),
+]
+RelayName: TypeAlias = Annotated[
+    str, PlainValidator(values.read_relay_name), _text(minLength=1, examples=["corporate"])
+]
+Priority: TypeAlias = Annotated[
+    int | None,
+    PlainValidator(values.read_priority),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+]
+Mechanism: TypeAlias = Annotated[
+    AuthMechanism | None,
+    _choice({m.value.lower(): m for m in AuthMechanism}, "an AUTH mechanism"),
+    _one_of(*(m.value for m in AuthMechanism)),
+]
+UserName: TypeAlias = Annotated[str, PlainValidator(values.read_user_name), _text(minLength=1)]
+VariableName: TypeAlias = Annotated[
+    str | None,
+    PlainValidator(values.read_variable_name),
+    _text(r"^[A-Za-z_][A-Za-z0-9_]*$", examples=["RELAY_PASSWORD"]),
+]
+OptionalFileName: TypeAlias = FileName | None
+Password: TypeAlias = Annotated[
+    Secret | None, PlainValidator(values.read_password), _text(minLength=1)
 ]

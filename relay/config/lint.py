@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from relay.config.policy_file import LoadedPolicy
 from relay.config.problems import KeyPath, Problem, Severity, path_text, sorted_problems
+from relay.config.values import is_address
 from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern, covering_patterns
 from relay.core.destinations import RoutedTo, ToHost, ToHosts, ToMailDomain, ToRecipientDomain
 from relay.core.places import Place
@@ -223,7 +223,7 @@ def _host(
 ) -> Iterator[Problem]:
     wants_name = (p for p in policies if p.verifies and not p.names.extra)
     verifying = next((p for p in wants_name if not p.names.recipient_domain), None)
-    if verifying is not None and _is_address(to.host):
+    if verifying is not None and is_address(to.host):
         yield _warning(
             place,
             path,
@@ -246,14 +246,6 @@ def _host(
                 f"{to} has no clear text to fall back to: without TLS nothing is delivered",
                 "use smtp:// where clear text is to be the second choice",
             )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _old_versions(loaded: LoadedPolicy) -> Iterator[Problem]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from relay.config.bounce_parts import read_bounces
-from relay.config.delivery_parts import read_codes, read_delivery
+from relay.config.delivery_parts import read_codes, read_delivery, read_switches
 from relay.config.file_shape import PolicyShape
 from relay.config.problems import PolicyFileError, did_you_mean
+from relay.config.relay_parts import read_email_relays
 from relay.config.resources import shipped
 from relay.config.routing_parts import read_routing
 from relay.config.tls_parts import TlsParts, read_tls
@@ -20,7 +21,6 @@ from relay.config.validate import Report, validate
 from relay.config.yaml_source import decode_yaml, read_yaml
 from relay.config.yaml_tree import SourceTree
 from relay.core.delivery import Policy
-from relay.core.salesforce import SalesforceSwitches
 
 DEFAULT_POLICY: Final = "required-verify"
 """The shipped policy that holds where none is named."""
@@ -130,7 +130,12 @@ def parse_policy(
     report = Report(tree)
     shape, tree = validate(tree, report)
     tls = read_tls(shape, tree, report, base=base)
-    routing = read_routing(shape, tree, report, known_scenarios=known_scenarios)
+    email_relays = read_email_relays(
+        shape, tree, report, tls=tls, base=base, known_scenarios=known_scenarios
+    )
+    routing = read_routing(
+        shape, tree, report, email_relays=email_relays, known_scenarios=known_scenarios
+    )
     delivery = read_delivery(shape, tree, report)
     codes = read_codes(shape)
     if report.problems:
@@ -142,6 +147,6 @@ def parse_policy(
         routing=routing,
         delivery=delivery,
         codes=codes,
-        salesforce=SalesforceSwitches(bounces=read_bounces(shape)),
+        salesforce=read_switches(shape, read_bounces(shape)),
     )
     return LoadedPolicy(policy=policy, tls=tls, shape=shape, tree=tree)

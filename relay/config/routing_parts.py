@@ -20,7 +20,9 @@ from relay.core.destinations import (
     ToHosts,
     ToScenario,
 )
+from relay.core.email_relays import EmailRelays
 from relay.core.routing import ClearText, Dns, RelayHost, RouteRule, Routing
+from relay.core.salesforce import InvalidDomains
 from relay.core.settings import TlsMode
 
 PREFERENCE_STEP = 10
@@ -28,9 +30,17 @@ PREFERENCE_STEP = 10
 
 
 def read_routing(
-    shape: PolicyShape, tree: SourceTree, report: Report, *, known_scenarios: Set[str] | None
+    shape: PolicyShape,
+    tree: SourceTree,
+    report: Report,
+    *,
+    email_relays: EmailRelays,
+    known_scenarios: Set[str] | None,
 ) -> Routing:
-    """Return the file's routes; without `known_scenarios` the names of scenarios go unchecked."""
+    """Return the file's routes beside its email relays.
+
+    Without `known_scenarios` the names of scenarios go unchecked.
+    """
     where = _Where(tree=tree, report=report, known_scenarios=known_scenarios)
     routes = shape.routes or []
     check_unique(tree, report, [route.match for route in routes], lambda i: ("routes", i, "match"))
@@ -49,9 +59,15 @@ def read_routing(
     return Routing(
         routes=MappingProxyType(rules),
         relay=relay,
+        email_relays=email_relays,
+        invalid_domains=_invalid_domains(shape),
         dns=_dns(shape),
         clear_text=shape.clear_text or ClearText.AFTER_ALL_HOSTS,
     )
+
+
+def _invalid_domains(shape: PolicyShape) -> InvalidDomains:
+    return (shape.salesforce and shape.salesforce.invalid_domains) or InvalidDomains.TRY
 
 
 def _dns(shape: PolicyShape) -> Dns:
@@ -118,15 +134,21 @@ class _Where:
                 )
 
     def _check_scenario(self, to: object, path: KeyPath) -> None:
-        known = self.known_scenarios
-        if known is None or not isinstance(to, ToScenario) or to.scenario in known:
-            return
-        self.report.at_value(
-            self.tree,
-            path,
-            f"the lab has no scenario {to.scenario!r}",
-            hint=did_you_mean(to.scenario, known) or "'relay lab list' names them all",
-        )
+        check_scenario(self.tree, self.report, to, path, self.known_scenarios)
+
+
+def check_scenario(
+    tree: SourceTree, report: Report, to: object, path: KeyPath, known: Set[str] | None
+) -> None:
+    """Report a destination that is a receiver of the lab by a name that it does not have."""
+    if known is None or not isinstance(to, ToScenario) or to.scenario in known:
+        return
+    report.at_value(
+        tree,
+        path,
+        f"the lab has no scenario {to.scenario!r}",
+        hint=did_you_mean(to.scenario, known) or "'relay lab list' names them all",
+    )
 
 
 def _host(name: str, written: RelayShape | HostShape) -> ToHost:

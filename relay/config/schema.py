@@ -24,9 +24,10 @@ def policy_schema() -> dict[str, Any]:
     schema = PolicyShape.model_json_schema(schema_generator=_Generator)
     for name, shape in schema["$defs"].items():
         shape["title"] = name.removesuffix("Shape")
-    schema["properties"]["restrict_tls_to"] = _list_or_commas(
-        schema["properties"]["restrict_tls_to"]
-    )
+    parts = [(schema, "restrict_tls_to")]
+    parts += [(schema["$defs"]["DomainFilterShape"], key) for key in ("from", "to")]
+    for part, key in parts:
+        part["properties"][key] = _list_or_commas(part["properties"][key])
     return {"$schema": DIALECT, **schema, "title": "Relaylab policy"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from relay.config.file_shape import PolicyShape, TlsChoices
+from relay.config.file_shape import PolicyShape, SalesforceShape, TlsChoices
 from relay.config.problems import KeyPath
 from relay.config.validate import Report
 from relay.config.yaml_tree import SourceTree
@@ -36,6 +36,18 @@ class TlsParts:
     restrictions: tuple[Restriction, ...]
     rules: tuple[RuleChange, ...]
     preferred_verify: OnBadCertificate
+    required: OnBadCertificate
+
+    def for_setting(self, setting: TlsSetting, *, names: NamePolicy) -> TlsPolicy:
+        """Return what `setting` means in this file, with `names` instead of the default ones."""
+        return TlsPolicy.for_setting(
+            setting,
+            preferred_verify=self.preferred_verify,
+            required=self.required,
+            minimum_tls=self.default.minimum_tls,
+            trust=self.default.trust,
+            names=names,
+        )
 
     def table(self) -> PolicyTable:
         """Expand the parts."""
@@ -45,15 +57,16 @@ class TlsParts:
             restrictions=self.restrictions,
             rules=self.rules,
             preferred_verify=self.preferred_verify,
+            required=self.required,
         )
 
 
 def read_tls(shape: PolicyShape, tree: SourceTree, report: Report, *, base: Path) -> TlsParts:
     """Return the file's TLS part; `base` is the directory that its file names are relative to."""
     files = _Files(tree, report, base)
-    preferred_verify = OnBadCertificate.TERMINATE
-    if shape.salesforce and shape.salesforce.preferred_verify_on_bad_certificate:
-        preferred_verify = shape.salesforce.preferred_verify_on_bad_certificate
+    switches = shape.salesforce or SalesforceShape()
+    preferred_verify = switches.preferred_verify_on_bad_certificate or OnBadCertificate.TERMINATE
+    required = switches.required_on_bad_certificate or OnBadCertificate.IGNORE
     setting = shape.tls or TlsSetting.PREFERRED
     trust = _changed_trust(TrustAnchors(), shape, (), files)
     names = _changed_names(NamePolicy(), shape)
@@ -69,6 +82,7 @@ def read_tls(shape: PolicyShape, tree: SourceTree, report: Report, *, base: Path
         default=TlsPolicy.for_setting(
             setting,
             preferred_verify=preferred_verify,
+            required=required,
             minimum_tls=shape.minimum_tls or TlsVersion.TLS1_2,
             trust=trust,
             names=names,
@@ -77,6 +91,7 @@ def read_tls(shape: PolicyShape, tree: SourceTree, report: Report, *, base: Path
         restrictions=restrictions,
         rules=_rules(shape, tree, report, files, inherited=_Inherited(trust, names, restrictions)),
         preferred_verify=preferred_verify,
+        required=required,
     )
 
 

@@ -11,9 +11,14 @@ from pydantic import ValidationError
 from relay.config.file_shape import PolicyShape, Shape, keys_of, shape_at
 from relay.config.problems import KeyPath, Problem, did_you_mean, nearest, path_text
 from relay.config.values import describe
-from relay.config.yaml_tree import SourceTree
+from relay.config.yaml_tree import ListNode, SourceTree
 
-MAY_BE_EMPTY: Final = frozenset({"restrict_tls_to", "rules", "routes", "crl", "names"})
+MAY_BE_EMPTY: Final = frozenset(
+    {
+        *("restrict_tls_to", "rules", "routes", "crl", "names"),
+        *("email_relays", "domain_filters", "from", "priority"),
+    }
+)
 """Keys of a policy that mean the same without a value as with an empty list."""
 
 S = TypeVar("S", bound=Shape)
@@ -24,7 +29,8 @@ class FileKind(Generic[S]):
     """A kind of file: its shape, and how to talk about it.
 
     `shape_at` returns the model that the key at a path belongs to; `may_be_empty` are keys that
-    need no value; `opening` shows how such a file begins.
+    need no value; `opening` shows how such a file begins. No key of `shape` itself is required: what is
+    taken out of a file for its problems, the file as a whole included, leaves one that is valid.
     """
 
     shape: type[S]
@@ -64,7 +70,12 @@ class Report:
 
 def validate(tree: SourceTree, report: Report) -> tuple[PolicyShape, SourceTree]:
     """Return a policy file's shape as `validate_as` does."""
-    return validate_as(POLICY_FILE, tree.with_commas_split(("restrict_tls_to",)), report)
+    tree = tree.with_commas_split(("restrict_tls_to",))
+    filters = tree.node(("domain_filters",))
+    for index in range(len(filters.items) if isinstance(filters, ListNode) else 0):
+        for key in ("from", "to"):
+            tree = tree.with_commas_split(("domain_filters", index, key))
+    return validate_as(POLICY_FILE, tree, report)
 
 
 def validate_as(kind: FileKind[S], tree: SourceTree, report: Report) -> tuple[S, SourceTree]:
@@ -116,7 +127,8 @@ def _meant(kind: FileKind[S], path: KeyPath) -> KeyPath:
 def _explain(
     kind: FileKind[S], detail: Any, path: KeyPath, tree: SourceTree, report: Report
 ) -> None:
-    found = describe(detail["input"])
+    # What stands there by mistake may be a password.
+    found = "this" if "auth" in path else describe(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
             allowed = _keys_beside(kind, path)
@@ -130,7 +142,7 @@ def _explain(
             report.at_value(tree, path, str(error), hint=getattr(error, "hint", None))
         case "list_type":
             hint = f"write [{detail['input']}]" if isinstance(detail["input"], str) else None
-            if path == ("restrict_tls_to",):
+            if path == ("restrict_tls_to",) or path[-1:] in {("from",), ("to",)}:
                 hint = "write domains parted by commas, or a list of them"
             report.at_value(tree, path, f"{found} is not a list", hint=hint)
         case "model_type" | "model_attributes_type":

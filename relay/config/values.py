@@ -24,6 +24,7 @@ from relay.core.destinations import (
     ToRecipientDomain,
     ToScenario,
 )
+from relay.core.email_relays import Secret
 from relay.core.routing import NameServer
 from relay.core.settings import TlsMode, TlsSetting, TlsVersion
 
@@ -35,6 +36,8 @@ LONGEST: Final = timedelta(days=365)
 """The longest duration that a policy may have."""
 MAX_REPLY_LINE: Final = 510
 """Octets of a reply line without its line end (RFC 5321 section 4.5.3.1.5)."""
+MAX_SECRET: Final = 255
+"""Octets of a user's name or password (RFC 4616 section 2 wants that much taken)."""
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?")
 _UNITS: Final = {
@@ -45,6 +48,7 @@ _UNITS: Final = {
     "d": timedelta(days=1),
 }
 _SCHEMES: Final = {"smtp": TlsMode.STARTTLS, "smtps": TlsMode.IMPLICIT}
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCENARIO: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST_FORMS: Final = (
     "allowed: lab/SCENARIO, capture, host, host:port, [IPv6]:port, smtp://host:port, "
@@ -334,3 +338,57 @@ def read_code_line(value: object) -> CodeEntry:
     if len(str(entry)) > MAX_REPLY_LINE:
         raise FileValueError(f"the line is longer than {MAX_REPLY_LINE} octets")
     return entry
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is written as a numeric address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def read_relay_name(value: object) -> str:
+    """Read the name by which domain filters know an email relay."""
+    text = read_text(value, "a name").strip()
+    if not text or not text.isprintable() or len(text) > 80:
+        raise FileValueError(f"{text!r} is not a name; allowed: up to 80 printable characters")
+    return text
+
+
+def read_priority(value: object) -> int:
+    """Read the priority of a domain filter; the lowest comes first."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 999_999:
+        return value
+    raise FileValueError(f"{describe(value)} is not a priority; allowed: 1 to 999999")
+
+
+def read_user_name(value: object) -> str:
+    """Read the name to log in with."""
+    text = read_text(value, "a user's name")
+    if not text or not text.isprintable() or len(text.encode()) > MAX_SECRET:
+        raise FileValueError(
+            f"{text!r} is not a user's name; allowed: up to {MAX_SECRET} printable octets"
+        )
+    return text
+
+
+def read_variable_name(value: object) -> str:
+    """Read the name of an environment variable."""
+    text = read_text(value, "the name of an environment variable")
+    if not _VARIABLE.fullmatch(text):
+        # Somebody may have written the password itself here.
+        raise FileValueError(
+            "this is not the name of an environment variable; allowed: letters, digits and _"
+        )
+    return text
+
+
+def read_password(value: object) -> Secret:
+    """Read a password; no message repeats it."""
+    if not isinstance(value, str):
+        raise FileValueError("a password is a text", hint="put it in quotes")
+    if not value or not value.isprintable() or len(value.encode()) > MAX_SECRET:
+        raise FileValueError(f"a password has 1 to {MAX_SECRET} octets, all of them printable")
+    return Secret(value)
