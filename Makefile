@@ -4,9 +4,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test check setup mutants clean
+.PHONY: help run test check setup mutants bench-lab clean
 help:            ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -37,6 +37,9 @@ mutants: $(STAMP) ## change judge and next_step in every way; a change that no t
 	@rm -rf mutants && $(BIN)/mutmut run >/dev/null; \
 	  $(BIN)/mutmut results | awk '{print $$1}' | tr -d : | while read -r m; do \
 	    $(BIN)/mutmut show "$$m" | grep -q '^-.*assert_never' || { echo "survived: $$m"; $(BIN)/mutmut show "$$m"; }; done
+
+bench-lab: $(STAMP) ## measure the whole lab: start-up, memory, 200 sessions at once
+	@$(BIN)/python benchmarks/lab.py
 
 clean:           ## remove the environment and what the tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
