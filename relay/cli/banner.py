@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Final
@@ -34,13 +34,15 @@ _SENDER: Final = Domain("example.test")
 """The domain that `relay send` sends from unless it is told otherwise."""
 
 
-def banner(relay: Relay, where: StateDir, program: str) -> Iterator[str]:
-    """Yield the lines; `program` is how this command was called."""
+def banner(relay: Relay, where: StateDir, program: str, web: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the lines; `program` is how this command was called, `web` tells of its other port."""
     policy = relay.policy
     yield f"Relaylab {__version__}"
     yield ""
     for endpoint in relay.endpoints:
         yield f"  {endpoint.kind.value:<11} {endpoint!s:<21} {endpoint.tls_state}"
+    for at, line in enumerate(web):
+        yield f"  {'' if at else 'web':<11} {line}"
     yield f"  {'lab':<11} {len(SCENARIOS)} scenarios, each at anyone@NAME.lab.test (relay lab list)"
     yield ""
     yield f"  {'policy':<11} {policy.source}"

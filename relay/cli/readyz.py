@@ -1,4 +1,4 @@
-"""Whether a relay is ready: every one of its listeners accepts and greets.
+"""Whether a relay is ready: every one of its listeners accepts and greets, on HTTP too.
 
 `python -m relay.cli.readyz` does the same with the standard library alone, for health checks.
 """
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from relay.cli.serving import Listening, Serving, read_serving
 
@@ -39,15 +40,32 @@ def greets(listener: Listening) -> bool:
         return False
 
 
+def answers(url: str) -> bool:
+    """Whether a management port answers over HTTP that it is live."""
+    where = urlsplit(url)
+    assert where.hostname is not None
+    assert where.port is not None
+    request = f"GET /livez HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((where.hostname, where.port), timeout=STEP_TIMEOUT) as link:
+            link.sendall(request.encode("ascii"))
+            return link.recv(13) == b"HTTP/1.1 200 "
+    except OSError:
+        return False
+
+
 def missing(serving: Serving | None) -> list[str]:
     """Return what is not ready yet, as short phrases; empty when all is."""
     if serving is None:
         return ["no relay serves from this state directory"]
-    return [
+    left = [
         f"{listener.kind} on {listener.host}:{listener.port} does not answer"
         for listener in serving.listeners
         if not greets(listener)
     ]
+    if serving.web is not None and not answers(serving.web):
+        left.append(f"web on {serving.web} does not answer")
+    return left
 
 
 def wait_until_ready(path: Path, seconds: float) -> list[str]:

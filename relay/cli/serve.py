@@ -23,15 +23,31 @@ from relay.cli.noticing import (
 )
 from relay.cli.policy import PolicyOption, open_policy, policy_path
 from relay.cli.reloading import reload_policy
-from relay.cli.serving import Listening, Serving
+from relay.cli.serving import Listening, Serving, read_serving
 from relay.cli.signals import Request, Requests, requests
 from relay.cli.state import StateDir, StateOption
+from relay.cli.web_port import (
+    DEFAULT_PORT,
+    HINT,
+    LOOPBACK,
+    TOKEN,
+    ReadOnlyOption,
+    WebHostOption,
+    WebListenOption,
+    WebOption,
+    WebPort,
+    WebPortOption,
+    managed,
+    web_options,
+)
 
 if TYPE_CHECKING:
     from relay.core.delivery import Policy
     from relay.engine.relay import Relay, RelayOptions
     from relay.inbound.credentials import Credentials
     from relay.inbound.listeners import Endpoint
+    from relay.web.binding import Bound
+    from relay.web.health import Readiness
 
 
 def serve(
@@ -106,6 +122,11 @@ def serve(
     webhook_secret_file: SecretFileOption = None,
     notice_mail: NoticeMailOption = None,
     notice_window: NoticeWindowOption = "1h",
+    web: WebOption = True,
+    web_port: WebPortOption = DEFAULT_PORT,
+    web_listen: WebListenOption = LOOPBACK,
+    web_host: WebHostOption = None,
+    read_only: ReadOnlyOption = False,
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
@@ -140,7 +161,10 @@ def serve(
             window=notice_window,
         ),
     )
-    _run(open_policy(policy), policy_path(policy), options, where)
+    port = web_options(
+        wanted=web, listen=web_listen, port=web_port, hosts=web_host, read_only=read_only
+    )
+    _run(open_policy(policy), policy_path(policy), options, where, port)
 
 
 def _credentials(path: Path | None, listen: str, submission: bool) -> Credentials:
@@ -165,7 +189,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _run(policy: Policy, policy_file: Path, options: RelayOptions, where: StateDir) -> None:
+def _run(
+    policy: Policy,
+    policy_file: Path,
+    options: RelayOptions,
+    where: StateDir,
+    port: WebPort | None,
+) -> None:
     from relay.cli.narrator import Narrator
     from relay.engine.relay import Relay
     from relay.inbound.listeners import ListenError
@@ -173,28 +203,38 @@ def _run(policy: Policy, policy_file: Path, options: RelayOptions, where: StateD
     from relay.lab.authority import AuthorityError
     from relay.notice.options import NoticeError
     from relay.tls.trust import TrustError
+    from relay.web.binding import WebListenError
 
-    async def until_stopped() -> None:
+    async def until_stopped() -> WebListenError | None:
         with requests() as asked:
             async with Relay(policy, options, observer=Narrator()) as relay:
                 where.reload_report.unlink(missing_ok=True)
-                _note(relay, options).write(where.serving)
                 try:
-                    _print_banner(relay, where, sys.argv[0])
-                    told = notice_words(options.notices)
-                    if told is not None:
-                        say(f"Notices go by {told}.")
-                    await _serve_until_stopped(relay, asked, policy_file, where)
-                finally:
-                    where.serving.unlink(missing_ok=True)
+                    bound = port.open() if port else None
+                except WebListenError as error:
+                    # Raised here, it would leave the relay's task group inside a group.
+                    return error
+                async with managed(port, bound, relay.lab, _readiness(relay, where)):
+                    _note(relay, options, bound).write(where.serving)
+                    try:
+                        _print_banner(relay, where, sys.argv[0], _web_lines(port, bound))
+                        told = notice_words(options.notices)
+                        if told is not None:
+                            say(f"Notices go by {told}.")
+                        await _serve_until_stopped(relay, asked, policy_file, where)
+                    finally:
+                        where.serving.unlink(missing_ok=True)
+        return None
 
     try:
         with asyncio.Runner() as runner:
-            runner.run(until_stopped())
+            refused = runner.run(until_stopped())
     except (ListenError, JournalError, AuthorityError, TrustError, OSError) as error:
         fail(str(error), hint=_hint(error), code=ExitCode.UNDETERMINED)
     except NoticeError as error:
         fail(str(error), hint="With --allow-external a webhook may leave them, by https.")
+    if refused is not None:
+        fail(str(refused), hint=HINT, code=ExitCode.UNDETERMINED)
 
 
 def _hint(error: Exception) -> str | None:
@@ -232,7 +272,18 @@ async def _serve_until_stopped(
                     report.write(where.reload_report)
 
 
-def _note(relay: Relay, options: RelayOptions) -> Serving:
+def _readiness(relay: Relay, where: StateDir) -> Readiness:
+    """Return the check that `relay readyz` makes, and that the lab's started receivers listen."""
+    from relay.cli.readyz import missing
+
+    async def left() -> list[str]:
+        found = await asyncio.to_thread(lambda: missing(read_serving(where.serving)))
+        return [*found, *(f"lab/{name} does not listen" for name in relay.lab.deaf)]
+
+    return left
+
+
+def _note(relay: Relay, options: RelayOptions, web: Bound | None) -> Serving:
     import os
 
     return Serving(
@@ -243,6 +294,7 @@ def _note(relay: Relay, options: RelayOptions) -> Serving:
         listeners=tuple(
             Listening(kind=e.kind.value, host=_reachable(e), port=e.port) for e in relay.endpoints
         ),
+        web=web.url if web else None,
     )
 
 
@@ -254,8 +306,16 @@ def _reachable(endpoint: Endpoint) -> str:
     return "127.0.0.1" if address.version == 4 else "::1"
 
 
-def _print_banner(relay: Relay, where: StateDir, program: str) -> None:
+def _web_lines(port: WebPort | None, bound: Bound | None) -> list[str]:
+    """Return what the banner says of the management port."""
+    if port is None or bound is None:
+        return []
+    public = f"other machines may use it, and need no token: set {TOKEN}"
+    return [f"{bound.url}/api/v1", *([public] if port.open_to_strangers else [])]
+
+
+def _print_banner(relay: Relay, where: StateDir, program: str, web: list[str]) -> None:
     from relay.cli.banner import banner
 
-    for line in banner(relay, where, program):
+    for line in banner(relay, where, program, web):
         say(line)

@@ -23,13 +23,18 @@ class Listening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """A relay that serves; `lab_root` is the file with the lab's root certificate."""
+    """A relay that serves.
+
+    `lab_root` is the file with the lab's root certificate, `web` the management port's URL, None
+    where there is none.
+    """
 
     pid: int
     hostname: str
     policy: str
     lab_root: str
     listeners: tuple[Listening, ...]
+    web: str | None = None
 
     def write(self, path: Path) -> None:
         """Leave the note, all of it or nothing."""

@@ -11,7 +11,6 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-DEFAULT_PORT: Final = 8025
 _BACKLOG: Final = 128
 
 

@@ -17,7 +17,8 @@ RELAY = str(Path(sys.executable).with_name("relay"))
 
 def environment(state: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("RELAY_", "COLUMNS"))}
-    return {**kept, "RELAY_STATE": str(state), "PYTHONUNBUFFERED": "1"}
+    # Without a management port, whose default would be taken when tests run side by side.
+    return {**kept, "RELAY_STATE": str(state), "RELAY_WEB": "false", "PYTHONUNBUFFERED": "1"}
 
 
 def relay(
