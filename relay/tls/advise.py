@@ -86,15 +86,15 @@ def _readable(pem: str) -> x509.Certificate | None:
 
 
 def _chain_advisories(sent: Sequence[x509.Certificate | None], at: datetime) -> Iterator[Advisory]:
-    for before, certificate in pairwise(sent):
+    for number, (before, certificate) in enumerate(pairwise(sent), start=2):
         if before is None or certificate is None:
             continue
         # RFC 5246 section 7.4.2: each certificate directly certifies the one before it.
         if not may_have_issued(certificate, before):
             yield Advisory(
                 kind=AdvisoryKind.CHAIN_OUT_OF_ORDER,
-                detail=f"{name_text(before.subject)} is followed by "
-                f"{name_text(certificate.subject)}, which did not issue it",
+                detail=f"certificate {number} of {len(sent)}, {name_text(certificate.subject)}, "
+                "did not issue the one before it",
             )
             break
     for position, certificate in enumerate(sent):
@@ -123,7 +123,7 @@ def _leaf_advisories(leaf: x509.Certificate) -> Iterator[Advisory]:
     if features is not None and x509.TLSFeatureType.status_request in features:
         yield Advisory(
             kind=AdvisoryKind.MUST_STAPLE_NOT_CHECKED,
-            detail="the certificate has the TLS feature status_request",
+            detail="the certificate demands a stapled OCSP response, which is not asked for here",
         )
     constraints = extension(leaf, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
