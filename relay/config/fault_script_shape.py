@@ -166,7 +166,14 @@ _Do: TypeAlias = Annotated[
 _Delay: TypeAlias = Annotated[
     Delay | None,
     PlainValidator(_read_delay),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)?$"},
+            ]
+        }
+    ),
 ]
 
 

@@ -29,8 +29,8 @@ class FileKind(Generic[S]):
     """A kind of file: its shape, and how to talk about it.
 
     `shape_at` returns the model that the key at a path belongs to; `may_be_empty` are keys that
-    need no value; `opening` shows how such a file begins. No key of `shape` itself is required: what is
-    taken out of a file for its problems, the file as a whole included, leaves one that is valid.
+    need no value; `opening` shows how such a file begins. No key of `shape` itself is required, so
+    that a file is still valid when all that is wrong in it was taken out.
     """
 
     shape: type[S]

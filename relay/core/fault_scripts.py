@@ -142,6 +142,8 @@ class RecipientPattern:
     @classmethod
     def parse(cls, text: str) -> RecipientPattern:
         """Read `local`, `local@domain` or `@domain`, each with `*`; raise ValueError."""
+        if not text.strip():
+            raise ValueError("a pattern of recipients is empty")
         local, at, domain = text.strip().rpartition("@")
         if not at:
             local, domain = domain, "*"
