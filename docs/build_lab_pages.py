@@ -10,21 +10,31 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
+
+import dns.asyncquery
+import dns.exception
+import dns.message
+import dns.rcode
 
 from relay.audit.expectations import EXPECTATIONS, Expected
 from relay.cli.own_relays import OwnRelay, own_relays
 from relay.core.advisory_cards import ADVISORIES
 from relay.core.fault_cards import FAULTS
 from relay.core.records import SessionDirection
+from relay.core.routing import NameServer
 from relay.core.scenarios import Family, ReachedBy, Scenario, ScenarioClass
 from relay.core.settings import Protection, TlsMode, TlsSetting, TlsVersion
+from relay.engine.relay import DEFAULT_HOSTNAME
 from relay.journal.api import MessageRecord
 from relay.lab.availability import why_unavailable
-from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS
+from relay.lab.catalogue import DNS_SCENARIOS, LAB_SCENARIOS, SCENARIOS
+from relay.lab.dns_answers import DnsScenario
+from relay.lab.lookups import LabLookups
 from relay.lab.scripts import LabScenario, ServeLegacyTls, ServeTls
+from relay.lab.zone import mx_records
 
 PAGES: Final = Path(__file__).parent / "lab"
 INDEX: Final = PAGES / "README.md"
@@ -32,6 +42,10 @@ SETTING: Final = TlsSetting.REQUIRED_VERIFY
 """What the recorded sessions are judged under: nothing at fault gets past it."""
 WIDTH: Final = 180
 """Characters shown of one recorded line."""
+ANSWERS_SHOWN: Final = 3
+"""Records shown of one answer."""
+PATIENCE: Final = 2
+"""Seconds that an answer of the name server is waited for."""
 
 _FAMILIES: Final[Mapping[Family, str]] = {
     Family.HONEST: "Everything is right, in every way that is right; the message arrives.",
@@ -39,6 +53,7 @@ _FAMILIES: Final[Mapping[Family, str]] = {
     Family.HANDSHAKE: "TLS is offered, and the two sides can't agree on it.",
     Family.CERTIFICATE: "The handshake would succeed; the certificate proves nothing.",
     Family.SMTP: "TLS is honest; it is SMTP that does not go as hoped. The control group.",
+    Family.DNS: "What counts is what the name server says, ahead of any connection.",
 }
 _INTRODUCTION: Final = """\
 <!-- Made by docs/build_lab_pages.py from the scenarios' cards. -->
@@ -47,16 +62,18 @@ _INTRODUCTION: Final = """\
 
 Mail to `anyone@NAME.lab.test` reaches the receiver of that name, and so does any domain that a
 policy's `routes` send to `lab/NAME`. Each page says what the receiver does, where people meet it,
-what is found, and what comes of a message under each setting, and shows a recorded session.
+what is found, and what comes of a message under each setting, and shows a recorded session. For the
+family `dns` the lab's own name server is asked first, and its answer decides.
 """
 _LEGEND: Final = """\
 ## Reading a recording
 
 `-->` was sent and `<--` received in clear text, `~~>` and `<~~` under TLS; `*` is a remark of the
 relay's, and `-1` stands where a reply has no code. Below the dialog stand the faults, with what was
-seen of each, and the reply that the relay's own client got for its message. Times are left out;
-`PORT`, `DATE` and `ID` stand for what differs from run to run, and long lines are cut. OpenSSL's
-words differ from version to version.
+seen of each, and the reply that the relay's own client got for its message. A recording about DNS
+begins with what was asked of the lab's name server and what it answered; where no session follows,
+there was none. Times are left out; `PORT`, `DATE` and `ID` stand for what differs from run to run,
+and long lines are cut. OpenSSL's words differ from version to version.
 """
 _RECORDING: Final = re.compile(r"^```text\n(.*?\n)```$", re.DOTALL | re.MULTILINE)
 _VARYING: Final = (
@@ -66,13 +83,18 @@ _VARYING: Final = (
 )
 
 
-def page(scenario: LabScenario, recording: str) -> str:
+def page(name: str, recording: str) -> str:
     """Return a scenario's page; `recording` is the text of its session, lines with their ends."""
-    card = scenario.card
+    card = SCENARIOS[name]
+    parts = []
+    if name in DNS_SCENARIOS and any(mx_records(DNS_SCENARIOS[name])):
+        parts.append(_answer(DNS_SCENARIOS[name]))
+    if name in LAB_SCENARIOS:
+        parts.append(_receiver(LAB_SCENARIOS[name]))
     sections = {
-        "What it does": f"{card.summary}\n\n{_receiver(scenario)}",
+        "What it does": "\n\n".join([card.summary, *parts]),
         "In the wild": card.in_the_wild,
-        "What is found": _found(scenario),
+        "What is found": _found(card),
         "What follows": _settings(card),
         "What a client sees": (
             f"The relay is the client, under {SETTING.label}; "
@@ -80,7 +102,7 @@ def page(scenario: LabScenario, recording: str) -> str:
             f"```text\n{recording}```"
         ),
         "Remedy": card.remedy,
-        "Try it": _trial(scenario),
+        "Try it": _trial(card),
     }
     head = (
         "<!-- Made by docs/build_lab_pages.py from the scenario's card. -->\n\n"
@@ -96,7 +118,7 @@ def index(cards: Collection[Scenario]) -> str:
     parts = [_INTRODUCTION]
     for family in Family:
         rows = [f"| [{c.name}]({c.name}.md) | {c.summary} |" for c in cards if c.family is family]
-        table = "\n".join(["| scenario | what the receiver does |", "|---|---|", *rows])
+        table = "\n".join(["| scenario | what happens there |", "|---|---|", *rows])
         parts.append(f"## {family.value}\n\n{_FAMILIES[family]}\n\n{table}\n")
     return "\n".join([*parts, _LEGEND])
 
@@ -105,6 +127,14 @@ def recording_in(text: str) -> str | None:
     """Return the recording that a page holds, None if it holds none."""
     found = _RECORDING.search(text)
     return found[1] if found else None
+
+
+def _answer(scenario: DnsScenario) -> str:
+    lines = tuple(mx_records(scenario))
+    shown = [f"- `{line}`" for line in lines[:ANSWERS_SHOWN]]
+    if len(lines) > ANSWERS_SHOWN:
+        shown.append(f"- and {len(lines) - ANSWERS_SHOWN} more")
+    return "\n".join(["The name server answers, in this order:", "", *shown])
 
 
 def _receiver(scenario: LabScenario) -> str:
@@ -129,16 +159,15 @@ def _recipe(name: str) -> str:
     return f"[{name}](../../certs/{name}.yaml)"
 
 
-def _found(scenario: LabScenario) -> str:
-    reported = [f"| `{k.value}` | {ADVISORIES[k].meaning} |" for k in scenario.card.advisories]
+def _found(card: Scenario) -> str:
+    reported = [f"| `{k.value}` | {ADVISORIES[k].meaning} |" for k in card.advisories]
     if not reported:
-        return _faults(scenario)
+        return _faults(card)
     table = "\n".join(["| reported | meaning |", "|---|---|", *reported])
-    return f"{_faults(scenario)}\n\n{table}"
+    return f"{_faults(card)}\n\n{table}"
 
 
-def _faults(scenario: LabScenario) -> str:
-    card = scenario.card
+def _faults(card: Scenario) -> str:
     if card.faults:
         rows = [
             f"| `{kind.value}` | `{FAULTS[kind].result_type.value}` | {FAULTS[kind].meaning} |"
@@ -150,15 +179,23 @@ def _faults(scenario: LabScenario) -> str:
             return "No fault; nothing is wrong."
         case ScenarioClass.ADVISORY:
             return "No fault that a setting reacts to; the message is delivered under all of them."
-        case ScenarioClass.FAULT if scenario.rotation:
+        case ScenarioClass.FAULT if _rotation(card.name):
             return "No fault in the first session; the next one sees the next certificate."
+        case ScenarioClass.FAULT if card.family is Family.DNS:
+            problem = DNS_SCENARIOS[card.name].problem
+            assert problem is not None
+            return f"No host: the look-up comes to *{problem.value}*, and nothing is connected to."
         case ScenarioClass.FAULT:
             assert card.stage is not None
             return f"No fault of TLS: the message fails at the stage *{card.stage.value}*."
 
 
+def _rotation(name: str) -> tuple[str, ...]:
+    return LAB_SCENARIOS[name].rotation if name in LAB_SCENARIOS else ()
+
+
 def _settings(card: Scenario) -> str:
-    first = "For a first session:\n\n" if LAB_SCENARIOS[card.name].rotation else ""
+    first = "For a first session:\n\n" if _rotation(card.name) else ""
     rows = [
         f"| {setting.label} | {_outcome(EXPECTATIONS[card.name][setting])} |"
         for setting in TlsSetting
@@ -178,8 +215,8 @@ def _outcome(expected: Expected) -> str:
             return "delivered, encrypted, to a verified host"
 
 
-def _trial(scenario: LabScenario) -> str:
-    name = scenario.card.name
+def _trial(card: Scenario) -> str:
+    name = card.name
     commands = {
         "make run": "in one terminal",
         f".venv/bin/relay send anyone@{name}.lab.test": "in another",
@@ -187,11 +224,13 @@ def _trial(scenario: LabScenario) -> str:
     }
     width = max(map(len, commands))
     lines = [f"$ {command:<{width}}  # {where}" for command, where in commands.items()]
-    return "\n".join([f"{_needs(scenario)}```console", *lines, "```"])
+    return "\n".join([f"{_needs(name)}```console", *lines, "```"])
 
 
-def _needs(scenario: LabScenario) -> str:
-    match scenario.script.handshake:
+def _needs(name: str) -> str:
+    if name not in LAB_SCENARIOS:
+        return ""
+    match LAB_SCENARIOS[name].script.handshake:
         case ServeLegacyTls():
             return "This one needs `pip install 'relaylab[legacy-tls]'`.\n\n"
         case ServeTls(maximum=TlsVersion.TLS1_0 | TlsVersion.TLS1_1 as version):
@@ -205,7 +244,7 @@ def _text_of(message: MessageRecord, reply: str) -> str:
     sessions = [s for s in message.sessions if s.direction is SessionDirection.OUTBOUND]
     lines = [str(line) for session in sessions for line in session.transcript]
     faults = [f"Fault  {f.kind.value}: {f.detail}" for s in sessions for f in s.faults]
-    shown = [*lines, "", *faults, f"Reply  {reply}"]
+    shown = [*lines, *([""] if lines else []), *faults, f"Reply  {reply}"]
     return "".join(f"{_settle(line, message.envelope.id)}\n" for line in shown)
 
 
@@ -226,18 +265,49 @@ async def record(names: Iterable[str]) -> Mapping[str, str]:
     async with own_relays() as (relays, _):
         relay = relays[SETTING]
         assert isinstance(relay, OwnRelay)
-        return {
-            name: "\n".join(
-                [
-                    await _record_one(relay, name, turn)
-                    for turn in range(max(1, len(LAB_SCENARIOS[name].rotation)))
-                ]
+        async with LabLookups(relay.relay.lab, client=DEFAULT_HOSTNAME) as lookups:
+            return {name: await _record_one(relay, lookups, name) for name in names}
+
+
+async def _record_one(relay: OwnRelay, lookups: LabLookups, name: str) -> str:
+    turns = range(max(1, len(_rotation(name))))
+    parts = [await _record_turn(relay, name, turn) for turn in turns]
+    server = await lookups.name_server(name)
+    if server is not None:
+        parts.insert(0, "".join([f"{line}\n" async for line in _asked(server, name)]))
+    return "\n".join(parts)
+
+
+async def _asked(server: NameServer, name: str) -> AsyncIterator[str]:
+    """Ask for a domain's hosts as a mail server does, and yield what was said."""
+    domain = SCENARIOS[name].mail_domain
+    for kind in ("MX", "A"):
+        query = dns.message.make_query(domain, kind)
+        yield f"Asked     {domain} {kind}"
+        try:
+            response, over_tcp = await dns.asyncquery.udp_with_fallback(
+                query, server.address, port=server.port, timeout=PATIENCE
             )
-            for name in names
-        }
+        except dns.exception.Timeout:
+            yield f"Answered  nothing within {PATIENCE} seconds"
+            return
+        records = [line for rrset in response.answer for line in rrset.to_text().splitlines()]
+        also = ", over TCP: it is too long for UDP" if over_tcp else ""
+        yield f"Answered  {dns.rcode.to_text(response.rcode())}, {_counted(len(records))}{also}"
+        for line in records[:ANSWERS_SHOWN]:
+            yield f"          {line}"
+        if len(records) > ANSWERS_SHOWN:
+            yield f"          [{len(records) - ANSWERS_SHOWN} more records]"
+        # RFC 5321 section 5.1: only a domain that exists without MX records is its own exchanger.
+        if records or response.rcode() != dns.rcode.NOERROR:
+            return
 
 
-async def _record_one(relay: OwnRelay, name: str, turn: int) -> str:
+def _counted(records: int) -> str:
+    return f"{records or 'no'} {'record' if records == 1 else 'records'}"
+
+
+async def _record_turn(relay: OwnRelay, name: str, turn: int) -> str:
     mark = f"{name}-{turn}"
     sent = await relay.send(f"anyone@{name}.lab.test", mark)
     found = relay.relay.journal.find_by_message_id_header(f"<{mark}@relaylab.test>")
@@ -252,7 +322,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="make every recording anew")
     anew = parser.parse_args().record
     PAGES.mkdir(exist_ok=True)
-    files = {name: PAGES / f"{name}.md" for name in LAB_SCENARIOS}
+    files = {name: PAGES / f"{name}.md" for name in SCENARIOS}
     held = {n: recording_in(f.read_text("utf-8")) for n, f in files.items() if f.exists()}
     kept = {name: recording for name, recording in held.items() if recording is not None}
     lacking = {name: why for name, s in LAB_SCENARIOS.items() if (why := why_unavailable(s))}
@@ -261,7 +331,7 @@ def main() -> int:
     for gone in set(PAGES.glob("*.md")) - {*files.values(), INDEX}:
         gone.unlink()
     for name in files.keys() & recordings.keys():
-        files[name].write_text(page(LAB_SCENARIOS[name], recordings[name]), "utf-8")
+        files[name].write_text(page(name, recordings[name]), "utf-8")
     INDEX.write_text(index(SCENARIOS.values()), "utf-8")
     missing = files.keys() - recordings.keys()
     sys.stderr.writelines(f"no page: {lacking[name]}\n" for name in sorted(missing))

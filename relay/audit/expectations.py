@@ -41,6 +41,10 @@ fails-for-now   | 451 4.3.0 | 451 4.3.0 | 451 4.3.0        | 451 4.3.0 | 451 4.3
 session-lost    | 451 4.4.2 | 451 4.4.2 | 451 4.4.2        | 451 4.4.2 | 451 4.4.2
 no-confirmation | 450 4.4.1 | 450 4.4.1 | 450 4.4.1        | 450 4.4.1 | 450 4.4.1
 no-proper-reply | 451 4.5.0 | 451 4.5.0 | 451 4.5.0        | 451 4.5.0 | 451 4.5.0
+takes-no-mail   | 550 5.4.4 | 550 5.4.4 | 550 5.4.4        | 550 5.4.4 | 550 5.4.4
+no-such-domain  | 454 4.4.4 | 454 4.4.4 | 454 4.4.4        | 454 4.4.4 | 454 4.4.4
+lookup-fails    | 451 4.4.3 | 451 4.4.3 | 451 4.4.3        | 451 4.4.3 | 451 4.4.3
+loops-back      | 554 5.4.6 | 554 5.4.6 | 554 5.4.6        | 554 5.4.6 | 554 5.4.6
 """
 
 _SCENARIOS: Final = """
@@ -140,6 +144,16 @@ overlong-reply              | no-proper-reply
 no-pipelining               | honest
 no-8bitmime                 | honest
 no-smtputf8                 | honest
+no-mx                       | honest
+null-mx                     | takes-no-mail
+nxdomain                    | no-such-domain
+servfail                    | lookup-fails
+dns-timeout                 | lookup-fails
+mx-preference               | honest
+mx-bad-then-good            | honest
+mx-good-then-bad            | honest
+mx-loop                     | loops-back
+mx-many                     | honest
 """
 
 

@@ -1,6 +1,6 @@
 """Sends one marked message for each scenario and setting, and compares with the expectations.
 
-Whether a message was delivered is read from what the receiver stored, never from what the sender's
+Whether a message was delivered is read from what the receivers stored, never from what the sender's
 side says of itself. How it was protected on the wire is the receiver's word too; only "verified"
 (as against "encrypted") is the relay's own record, because no receiver can see it.
 """
@@ -31,7 +31,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """What a receiver stored of the marked message: how often, and whether TLS protected it."""
+    """What the receivers stored of the marked message: how often, and whether TLS protected it."""
 
     copies: int
     encrypted: bool
@@ -45,8 +45,8 @@ class RelayUnderTest(Protocol):
         ...
 
 
-Look = Callable[[str, str], Arrived]
-"""Asks the receiver of a scenario (by name) what it stored of a mark."""
+Look = Callable[[Sequence[str]], Mapping[str, Arrived]]
+"""Asks every receiver, for a message may go where it was not meant to, what it stored of marks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,29 +99,34 @@ async def run(
     expectations: Mapping[str, Mapping[TlsSetting, Expected]],
     look: Look,
     new_mark: Callable[[], str],
-    progress: Callable[[Cell], None] = lambda _: None,
+    progress: Callable[[str, TlsSetting], None] = lambda _, __: None,
     at_once: int = 16,
 ) -> Sequence[Cell]:
     """Run every scenario under every relay's setting; cells come back in the order of the tables.
 
-    Raises KeyError for a scenario without expectations: a gap in the table must not go unseen.
+    The receivers are asked at the end, when a second copy would have come too. `progress` is told
+    of each message that was answered. Raises KeyError for a scenario without expectations: a gap in
+    the table must not go unseen.
     """
     slots = asyncio.Semaphore(at_once)
+    wanted = [
+        (scenario, setting, expectations[scenario][setting], new_mark())
+        for scenario in scenarios
+        for setting in relays
+    ]
 
-    async def one(scenario: str, setting: TlsSetting) -> Cell:
+    async def one(scenario: str, setting: TlsSetting, mark: str) -> Sent:
         async with slots:
-            mark = new_mark()
             sent = await relays[setting].send(f"anyone@{scenario}.lab.test", mark)
-            cell = _compare(
-                scenario, setting, expectations[scenario][setting], sent, look(scenario, mark)
-            )
-        progress(cell)
-        return cell
+        progress(scenario, setting)
+        return sent
 
     async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(one(scenario, setting))
-            for scenario in scenarios
-            for setting in relays
+        sending = [
+            tasks.create_task(one(scenario, setting, mark)) for scenario, setting, _, mark in wanted
         ]
-    return [task.result() for task in running]
+    arrived = look([mark for *_, mark in wanted])
+    return [
+        _compare(scenario, setting, expected, task.result(), arrived[mark])
+        for task, (scenario, setting, expected, mark) in zip(sending, wanted, strict=True)
+    ]

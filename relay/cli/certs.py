@@ -182,9 +182,7 @@ def _shown_by(recipe: str) -> list[str]:
     from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS
 
     entries = (*LAB_SCENARIOS.values(), CAPTURE)
-    return [
-        entry.card.name for entry in entries if recipe in (entry.rotation or {entry.card.recipe})
-    ]
+    return [entry.card.name for entry in entries if recipe in entry.recipes]
 
 
 def _offset_words(offset: timedelta) -> str:

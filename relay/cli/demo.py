@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from relay.audit.runner import Cell
     from relay.core.jsonform import Json
+    from relay.core.settings import TlsSetting
+
+    Told = Callable[[str, TlsSetting], None]
+    """Told of each message that was answered: its scenario and setting."""
 
 
 def demo(
@@ -42,7 +46,8 @@ def demo(
         fail(f"no scenario is named {unknown[0]!r}", hint="List them with: relay lab list")
     if gaps := [name for name in wanted if name not in EXPECTATIONS]:
         fail(f"no expectation is written for {gaps[0]!r}", code=ExitCode.UNDETERMINED)
-    lacking = {name: why for name in wanted if (why := why_unavailable(LAB_SCENARIOS[name]))}
+    receivers = {name: LAB_SCENARIOS[name] for name in wanted if name in LAB_SCENARIOS}
+    lacking = {name: why for name, s in receivers.items() if (why := why_unavailable(s))}
     wanted = [name for name in wanted if name not in lacking]
     for why in lacking.values():
         console(stderr=True).print(f"not run: {why}", markup=False)
@@ -58,9 +63,7 @@ def demo(
     )
 
 
-def _with_progress(
-    total: int, run: Callable[[Callable[[Cell], None]], Sequence[Cell]]
-) -> Sequence[Cell]:
+def _with_progress(total: int, run: Callable[[Told], Sequence[Cell]]) -> Sequence[Cell]:
     """Run with a bar on standard error, where that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -69,13 +72,13 @@ def _with_progress(
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("sending", total=total)
         return run(
-            lambda cell: bar.update(
-                task, advance=1, description=f"{cell.scenario}, {cell.setting.label}"
+            lambda name, setting: bar.update(
+                task, advance=1, description=f"{name}, {setting.label}"
             )
         )
 
 
-def _run(scenarios: Sequence[str], progress: Callable[[Cell], None]) -> Sequence[Cell]:
+def _run(scenarios: Sequence[str], progress: Told) -> Sequence[Cell]:
     from relay.audit import runner
     from relay.audit.expectations import EXPECTATIONS
     from relay.cli.own_relays import own_relays

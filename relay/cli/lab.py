@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +14,8 @@ from relay.cli.lab_serve import lab_serve
 if TYPE_CHECKING:
     from relay.core.scenarios import Scenario
     from relay.core.settings import TlsSetting
+    from relay.lab.dns_answers import DnsScenario
+    from relay.lab.scripts import LabScenario
 
 app = typer.Typer(
     name="lab",
@@ -25,6 +28,10 @@ app.command("serve")(lab_serve)
 app.command("export")(lab_export)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+_ANSWERS_SHOWN: Final = 3
+"""Records of an answer that people want to see."""
 
 
 @app.command("list")
@@ -44,7 +51,7 @@ def list_scenarios(
     from rich.text import Text
 
     from relay.core.scenarios import Family
-    from relay.lab.catalogue import SCENARIOS
+    from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS
     from relay.lab.outlook import card_json
 
     families = [member.value for member in Family]
@@ -54,7 +61,7 @@ def list_scenarios(
         fail("--hosts and --json exclude each other", hint="relay lab serve --json has both.")
     cards = [card for card in SCENARIOS.values() if family in {None, card.family.value}]
     if hosts:
-        print_hosts([card.name for card in cards])
+        print_hosts([card.name for card in cards if card.name in LAB_SCENARIOS])
         return
     if as_json:
         print_json([card_json(card) for card in cards])
@@ -62,7 +69,7 @@ def list_scenarios(
     table = Table(box=None, pad_edge=False)
     table.add_column("Scenario", no_wrap=True)
     table.add_column("Family", no_wrap=True)
-    table.add_column("What the receiver does")
+    table.add_column("What happens there")
     for card in cards:
         table.add_row(Text(card.name, style="bold"), card.family.value, Text(card.summary))
     console().print(table)
@@ -81,7 +88,12 @@ def show_scenario(
     from relay.core.advisory_cards import ADVISORIES
     from relay.core.fault_cards import FAULTS
     from relay.core.settings import TlsSetting
-    from relay.lab.catalogue import UnknownScenario, find_scenario
+    from relay.lab.catalogue import (
+        DNS_SCENARIOS,
+        LAB_SCENARIOS,
+        UnknownScenario,
+        find_scenario,
+    )
     from relay.lab.outlook import card_json
 
     try:
@@ -105,8 +117,14 @@ def show_scenario(
         facts.add_row("Reported", Text(f"{reported.value}: {ADVISORIES[reported].meaning}"))
     if card.stage is not None:
         facts.add_row("Stage", Text(card.stage.value))
-    facts.add_row("Certificate", Text(_certificate_words(card)))
-    facts.add_row("Address", Text(f"anyone@{card.mail_domain}, {_host_words(card)}"))
+    if name in LAB_SCENARIOS:
+        facts.add_row("Certificate", Text(_certificate_words(LAB_SCENARIOS[name])))
+    if name in DNS_SCENARIOS:
+        for label, line in _answer_rows(DNS_SCENARIOS[name]):
+            facts.add_row(label, Text(line))
+        facts.add_row("Address", Text(f"anyone@{card.mail_domain}"))
+    else:
+        facts.add_row("Address", Text(f"anyone@{card.mail_domain}, {_host_words(card)}"))
     out.print()
     out.print(facts)
     verdicts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -131,13 +149,28 @@ def _host_words(card: Scenario) -> str:
             return f"host {host} (TLS from the first octet)"
 
 
-def _certificate_words(card: Scenario) -> str:
-    if card.recipe is None:
-        return "none is shown"
-    return f"recipe {card.recipe} (relay certs show {card.recipe})"
+def _certificate_words(scenario: LabScenario) -> str:
+    match scenario.recipes:
+        case ():
+            return "none is shown"
+        case (recipe,):
+            return f"recipe {recipe} (relay certs show {recipe})"
+        case recipes:
+            return f"recipes {', '.join(recipes)} (relay certs show NAME)"
+
+
+def _answer_rows(scenario: DnsScenario) -> Iterator[tuple[str, str]]:
+    from relay.lab.zone import answer_words
+
+    for number, line in enumerate(answers := answer_words(scenario)):
+        if number == _ANSWERS_SHOWN:
+            yield "", f"and {len(answers) - number} more"
+            return
+        yield "" if number else "DNS answer", line
 
 
 def _outlook_words(card: Scenario, setting: TlsSetting) -> str:
+    from relay.core.outcomes import DnsProblem
     from relay.core.scenarios import Family, ScenarioClass
     from relay.core.settings import Protection
     from relay.core.verdicts import Deliver, RetryInClear, Terminate
@@ -157,3 +190,11 @@ def _outlook_words(card: Scenario, setting: TlsSetting) -> str:
             return "delivered, encrypted, to a verified host"
         case RetryInClear():
             return "delivered in clear text, in a second session without TLS"
+        case DnsProblem.NO_HOST:
+            return "not delivered: there is no host for the domain"
+        case DnsProblem.LOOKUP_FAILED:
+            return "not delivered: the look-up of the domain fails"
+        case DnsProblem.NULL_MX:
+            return "not delivered: the domain takes no mail"
+        case DnsProblem.LOOPS_BACK:
+            return "not delivered: the mail would come back to the relay"

@@ -168,6 +168,8 @@ def _lines(running: _Running) -> list[str]:
         "Each takes mail for anyone@SCENARIO.lab.test. Ways to reach them:",
         f"  by hand      openssl s_client -starttls smtp -connect {good_socket}",
         f"  by DNS       dig @{dns.address} -p {dns.port} good.lab.test MX",
+        f"               dig @{dns.address} -p {dns.port} null-mx.lab.test MX",
+        "               and other domains about DNS: relay lab list --family dns",
         "  Postfix      relay lab export --for postfix",
         "  Exim         relay lab export --for exim",
         "Their certificates come from this root, for clients that verify:",

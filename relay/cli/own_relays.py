@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -24,8 +24,8 @@ from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 
 SENDER = "sender@example.test"
-_PATIENCE = "connect_timeout: 2s\ncommand_timeout: 2s\n"
-"""How long a relay waits for the receivers that never answer; all others answer at once."""
+_PATIENCE = "connect_timeout: 2s\ncommand_timeout: 2s\ndns: {timeout: 2s}\n"
+"""How long a relay waits for those that never answer; all others answer at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,12 @@ async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest
                 relay = await stack.enter_async_context(Relay(policy, options, lab=lab))
                 relays[setting] = OwnRelay(relay)
 
-            def look(scenario: str, mark: str) -> Arrived:
-                messages = (m for lab in labs for m in lab.messages(scenario))
-                stored = [m for m in messages if mark.encode() in m.content]
-                return Arrived(copies=len(stored), encrypted=all(m.encrypted for m in stored))
+            def look(marks: Sequence[str]) -> Mapping[str, Arrived]:
+                kept = [m for lab in labs for name in lab.endpoints for m in lab.messages(name)]
+                stored = {mark: [m for m in kept if mark.encode() in m.content] for mark in marks}
+                return {
+                    mark: Arrived(copies=len(own), encrypted=all(m.encrypted for m in own))
+                    for mark, own in stored.items()
+                }
 
             yield relays, look

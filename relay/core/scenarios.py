@@ -20,6 +20,7 @@ class Family(Enum):
     HANDSHAKE = "handshake"
     CERTIFICATE = "certificate"
     SMTP = "smtp"
+    DNS = "dns"
 
 
 @unique
@@ -49,8 +50,8 @@ class Scenario:
     `summary` is one sentence; `in_the_wild` tells where people meet it; `faults` are those that a
     verifying examination must find, in report order; `advisories` are those that a session under
     TLS brings, in report order; `recipe` names the certificate recipe under `certs/`, None for a
-    receiver without TLS; `remedy` says what the host's administrator does. `host_name` is set
-    where the host is not called `mx.NAME.lab.test`.
+    receiver without TLS and for a scenario without a receiver of its own; `remedy` says what the
+    host's administrator does. `host_name` is set where the host is not called `mx.NAME.lab.test`.
     """
 
     name: str

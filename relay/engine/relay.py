@@ -36,6 +36,7 @@ from relay.journal.api import Batch, JournalReader, NewMessage
 from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
+from relay.lab.lookups import LabLookups
 from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
 from relay.lookup.resolver import ChainedResolver, SystemResolver
@@ -169,6 +170,8 @@ class Relay:
             self._lab = self._given_lab
             authority = self._lab.authority
         self._in_force = PolicyInForce.load(self._first_policy, authority)
+        names = LabLookups(self._lab, client=options.hostname)
+        await self._stack.enter_async_context(names)
         chance = random.Random(options.seed)  # noqa: S311  # spreads load, guards no secret
         records = Records(journal=journal.writer, clock=self._clock)
 
@@ -189,6 +192,7 @@ class Relay:
             settler=Settler(hostname=options.hostname, new_id=self._new_id),
             resolver=ChainedResolver(
                 lab=self._lab,
+                names=names,
                 system=SystemResolver(),
                 mx=MxResolver(
                     dns=lambda: self.policy.routing.dns,

@@ -15,7 +15,7 @@ from relay.core.fault_scripts import FaultScript
 from relay.core.routing import HostAddress
 from relay.lab.authority import LabAuthority
 from relay.lab.availability import why_unavailable
-from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_scenario
+from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_receiver, find_scenario
 from relay.lab.fault_overlay import RunningScripts
 from relay.lab.listener import Certificate, ScenarioListener
 from relay.lab.received import ReceivedMessage, ReceivedSession
@@ -104,9 +104,9 @@ class Lab:
     async def address(self, name: str) -> HostAddress:
         """Return where a scenario's receiver listens, starting it if need be.
 
-        Raises UnknownScenario, ScenarioUnavailable or LabPortError.
+        Raises UnknownScenario, NoReceiver, ScenarioUnavailable or LabPortError.
         """
-        return await self._start(find_scenario(name))
+        return await self._start(find_receiver(name))
 
     async def capture_address(self) -> HostAddress:
         """Return where the capture receiver listens, starting it if need be."""

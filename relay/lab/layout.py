@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 from relay.core.routing import HostAddress
-from relay.lab.catalogue import SCENARIOS
+from relay.lab.catalogue import LAB_SCENARIOS
 
 BASE_PORT: Final = 2600
-"""The port of the catalogue's first scenario; those after it have the ports after it."""
+"""The port of the catalogue's first receiver; those after it have the ports after it."""
 COMMON_PORT: Final = 2525
 """The port of all receivers where each has an address of its own."""
 LAST_PORT: Final = 65535
@@ -22,13 +22,13 @@ def ports_from(base_port: int, *, listen: str = "127.0.0.1") -> Mapping[str, Hos
 
     Raises ValueError where the ports don't suffice.
     """
-    if base_port and base_port + len(SCENARIOS) - 1 > LAST_PORT:
+    if base_port and base_port + len(LAB_SCENARIOS) - 1 > LAST_PORT:
         raise ValueError(
-            f"{len(SCENARIOS)} receivers from port {base_port} on would need ports above "
+            f"{len(LAB_SCENARIOS)} receivers from port {base_port} on would need ports above "
             f"{LAST_PORT}"
         )
     return _placed(
-        {name: (listen, base_port and base_port + at) for at, name in enumerate(SCENARIOS)}
+        {name: (listen, base_port and base_port + at) for at, name in enumerate(LAB_SCENARIOS)}
     )
 
 
@@ -38,14 +38,17 @@ def own_addresses(port: int = COMMON_PORT) -> Mapping[str, HostAddress]:
     Linux takes all of 127.0.0.0/8 for loopback; other systems must be told of each address first.
     """
     first = ip_address("127.0.0.2")
-    return _placed({name: (str(first + at), port) for at, name in enumerate(SCENARIOS)})
+    return _placed({name: (str(first + at), port) for at, name in enumerate(LAB_SCENARIOS)})
 
 
 def _placed(places: Mapping[str, tuple[str, int]]) -> Mapping[str, HostAddress]:
     return MappingProxyType(
         {
             name: HostAddress(
-                name=SCENARIOS[name].host, address=address, port=port, mode=SCENARIOS[name].mode
+                name=LAB_SCENARIOS[name].card.host,
+                address=address,
+                port=port,
+                mode=LAB_SCENARIOS[name].card.mode,
             )
             for name, (address, port) in places.items()
         }

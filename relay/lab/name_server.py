@@ -24,8 +24,8 @@ import dns.rdatatype
 import dns.rrset
 
 from relay.core.routing import NameServer
-from relay.lab.special_names import TROUBLES, Trouble
-from relay.lab.zone import Records
+from relay.lab.dns_answers import Trouble
+from relay.lab.zone import TROUBLES, Records
 
 _LEAST_UDP: Final = 512
 """Octets that every client takes over UDP (RFC 1035 section 4.2.1)."""
@@ -47,9 +47,9 @@ class _Question(NamedTuple):
 class LabNameServer:
     """Answers from `records`; an asynchronous context manager that listens until its end.
 
-    The names in `TROUBLES` get no answer that helps. `port` 0 takes one that is free for both UDP
-    and TCP. Answers are not to be kept: each lives zero seconds, so that a lab started anew is seen
-    at once.
+    The names in `TROUBLES` get no answer that helps; every other one has its records in the order
+    of `records`. `port` 0 takes one that is free for both UDP and TCP. Answers are not to be kept:
+    each lives zero seconds, so that a lab started anew is seen at once.
     """
 
     def __init__(self, records: Records, *, bind: str = "127.0.0.1", port: int = 0) -> None:
@@ -125,7 +125,7 @@ class LabNameServer:
                 assert_never(never)
         limit = 65535 if over_tcp else min(max(query.payload, _LEAST_UDP), _MOST_UDP)
         try:
-            return response.to_wire(max_size=limit)
+            return response.to_wire(max_size=limit, want_shuffle=False)
         except dns.exception.TooBig:
             short = dns.message.make_response(query, recursion_available=True)
             short.flags |= dns.flags.TC | dns.flags.AA

@@ -224,6 +224,16 @@ class LabScenario:
     script: Script = Script()
     rotation: tuple[str, ...] = ()
 
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Every recipe whose certificate some client gets to see, each once."""
+        in_turn = self.rotation or ((self.card.recipe,) if self.card.recipe else ())
+        match self.script.handshake:
+            case ServeTls(named_recipe=str() as named):
+                return tuple(dict.fromkeys((*in_turn, named)))
+            case _:
+                return tuple(dict.fromkeys(in_turn))
+
 
 def without(*keywords: str) -> tuple[str, ...]:
     """Return the extensions of an honest receiver but for these keywords."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from relay.core.addresses import parse_domain
 from relay.core.destinations import ToMailDomain
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
-from relay.core.routing import Dns, HostAddress
+from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
 from relay.lookup.locality import stays_local
 from relay.lookup.records import MxRecord, Records
@@ -41,13 +42,17 @@ class MxResolver:
         self._own_name = own_name.lower().removesuffix(".")
         self._chance = chance
 
-    async def resolve(self, to: ToMailDomain) -> tuple[HostAddress, ...] | Failure:
+    async def resolve(
+        self, to: ToMailDomain, *, server: NameServer | None = None
+    ) -> tuple[HostAddress, ...] | Failure:
         """Return the addresses of the domain's exchangers, the preferred ones first.
 
         A domain without MX records is its own exchanger. One that can't be found is left out; the
-        addresses of one host stay together.
+        addresses of one host stay together. `server` is asked instead of the policy's.
         """
         dns = self._dns()
+        if server is not None:
+            dns = replace(dns, server=server)
         if dns.server and not self._allow_external and not stays_local(dns.server.address):
             return LocalRefusal(
                 problem=LocalProblem.HOST_NOT_ALLOWED,

@@ -2,8 +2,8 @@
 
 A destination of the policy is a host, several of them, a mail domain, a receiver of the lab, or the
 capture receiver. Hosts are looked up by the system; the lab answers for its own through
-`LabAddresses`, because this room lies below it. Nobody raises for a name that leads nowhere: the
-answer is then the failure itself.
+`LabAddresses` and `LabNames`, because this room lies below it. Nobody raises for a name that leads
+nowhere: the answer is then the failure itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, assert_never
 
+from relay.core.addresses import Domain
 from relay.core.destinations import (
     Destination,
     ToCapture,
@@ -27,7 +28,7 @@ from relay.core.destinations import (
     ToScenario,
 )
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
-from relay.core.routing import LAB_DOMAIN, HostAddress
+from relay.core.routing import LAB_DOMAIN, HostAddress, NameServer
 from relay.lookup.mx import MxResolver
 
 log = logging.getLogger("relay.lookup")
@@ -62,6 +63,24 @@ class LabAddresses(Protocol):
 
     async def capture_address(self) -> HostAddress:
         """Return where the capture receiver listens."""
+        ...
+
+
+class LabNames(Protocol):
+    """The lab's name server, as far as a resolver needs it; it starts when it is first needed."""
+
+    async def name_server(self, scenario: str) -> NameServer | None:
+        """Return whom to ask for the hosts of a scenario, None for one that is a receiver itself.
+
+        Any exception: the name server can't be started.
+        """
+        ...
+
+    async def host(self, name: str) -> HostAddress:
+        """Return where the receiver listens that a record calls `name`: DNS has no ports.
+
+        LookupError: no receiver is called so. Any other exception: it can't be started.
+        """
         ...
 
 
@@ -113,18 +132,21 @@ class SystemResolver:
 class ChainedResolver:
     """Answers for every destination: the lab's own by the lab, hosts by `system`, domains by `mx`.
 
-    Without a lab its destinations have no host. `chance` decides among hosts of equal preference.
+    Without a lab its destinations have no host. Without `names` every scenario is taken for a
+    receiver. `chance` decides among hosts of equal preference.
     """
 
     def __init__(
         self,
         *,
         lab: LabAddresses | None,
+        names: LabNames | None = None,
         system: SystemResolver,
         mx: MxResolver,
         chance: random.Random,
     ) -> None:
         self._lab = lab
+        self._names = names
         self._system = system
         self._mx = mx
         self._chance = chance
@@ -139,16 +161,30 @@ class ChainedResolver:
                 return await self._mx.resolve(to)
             case ToScenario(scenario=scenario):
                 name = f"{scenario}.{LAB_DOMAIN}"
-                if self._lab is None:
-                    return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
-                return await _ask_lab(self._lab.address(scenario), name)
+                return await _ask_lab(self._scenario(scenario, Domain(name)), name)
             case ToCapture():
                 name = f"{to}.{LAB_DOMAIN}"
                 if self._lab is None:
                     return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
-                return await _ask_lab(self._lab.capture_address(), name)
+                return await _ask_lab(_only(self._lab.capture_address()), name)
             case _:
                 assert_never(to)
+
+    async def _scenario(self, scenario: str, domain: Domain) -> Answers | Failure:
+        """Return where a scenario's mail goes; raise as the lab does."""
+        if self._lab is None:
+            return DnsFailure(problem=DnsProblem.NO_HOST, name=domain)
+        server = await self._names.name_server(scenario) if self._names else None
+        if self._names is None or server is None:
+            return await _only(self._lab.address(scenario))
+        answers = await self._mx.resolve(ToMailDomain(domain=domain), server=server)
+        if not isinstance(answers, tuple):
+            return answers
+        listening = [await self._names.host(answer.name) for answer in answers]
+        return tuple(
+            replace(answer, port=there.port, mode=there.mode)
+            for answer, there in zip(answers, listening, strict=True)
+        )
 
     async def _several(self, to: ToHosts) -> Answers | Failure:
         """Return the addresses of all that can be found; those of one host stay together."""
@@ -168,9 +204,13 @@ class ChainedResolver:
         )
 
 
-async def _ask_lab(asked: Awaitable[HostAddress], name: str) -> Answers | Failure:
+async def _only(asked: Awaitable[HostAddress]) -> Answers:
+    return (await asked,)
+
+
+async def _ask_lab(asked: Awaitable[Answers | Failure], name: str) -> Answers | Failure:
     try:
-        return (await asked,)
+        return await asked
     except LookupError:
         return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
     except Exception as error:

@@ -8,13 +8,13 @@ import pytest
 
 from relay.core.addresses import parse_domain
 from relay.core.advisories import AdvisoryKind
-from relay.core.outcomes import Stage
+from relay.core.outcomes import DnsProblem, Stage
 from relay.core.routing import Hop
 from relay.core.scenarios import Scenario
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import TlsPolicy
 from relay.lab.authority import LabAuthority
-from relay.lab.catalogue import SCENARIOS
+from relay.lab.catalogue import LAB_SCENARIOS
 from relay.lab.lab import Lab
 from relay.lab.outlook import foretell
 from relay.outbound.opening import SessionOptions
@@ -42,11 +42,11 @@ def expected_advisories(card: Scenario, policy: TlsPolicy) -> list[AdvisoryKind]
 
 
 @pytest.mark.parametrize("setting", TlsSetting, ids=lambda setting: setting.value)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", LAB_SCENARIOS)
 async def test_a_session_finds_what_the_card_says(
     lab: Lab, authority: LabAuthority, name: str, setting: TlsSetting
 ) -> None:
-    card, host = SCENARIOS[name], await lab.address(name)
+    card, host = LAB_SCENARIOS[name].card, await lab.address(name)
     stores = TrustStores(
         lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
     )
@@ -73,6 +73,7 @@ async def test_a_session_finds_what_the_card_says(
     advisories = [advisory.kind for advisory in session.record().advisories]
     assert advisories == expected_advisories(card, policy)
     foretold = foretell(card, setting)
+    assert not isinstance(foretold, DnsProblem)
     assert judged.verdict.kind == foretold.kind
     assert getattr(judged.verdict, "protection", None) == getattr(foretold, "protection", None)
     await lab.wait_until_idle(name)

@@ -8,10 +8,22 @@ import sys
 import pytest
 
 from relay.core.faults import FAULT_ORDER, FaultKind
+from relay.core.outcomes import DnsProblem
 from relay.core.scenarios import Family, Scenario, ScenarioClass
 from relay.core.settings import TlsSetting
 from relay.core.verdicts import Deliver, RetryInClear, Terminate
-from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, SCENARIOS
+from relay.lab.catalogue import (
+    CAPTURE,
+    DNS_SCENARIOS,
+    LAB_SCENARIOS,
+    RECEIVER_OF_HOST,
+    SCENARIOS,
+    NoReceiver,
+    UnknownScenario,
+    find_receiver,
+    find_scenario,
+)
+from relay.lab.dns_answers import DnsScenario
 from relay.lab.outlook import foretell
 from relay.lab.scripts import LabScenario, Script
 
@@ -25,6 +37,15 @@ SMTP_ONLY = (
     *("malformed-reply", "overlong-reply", "no-pipelining", "no-8bitmime", "no-smtputf8"),
 )
 """Scenarios whose TLS is honest, whatever else they do."""
+
+DNS_FOUND = ("no-mx", "mx-preference", "mx-bad-then-good", "mx-good-then-bad", "mx-many")
+DNS_NOT_FOUND = {
+    "null-mx": DnsProblem.NULL_MX,
+    "nxdomain": DnsProblem.NO_HOST,
+    "servfail": DnsProblem.LOOKUP_FAILED,
+    "dns-timeout": DnsProblem.LOOKUP_FAILED,
+    "mx-loop": DnsProblem.LOOPS_BACK,
+}
 
 FAULTS = {
     "good": (),
@@ -99,7 +120,8 @@ FAULTS = {
     "revoked": (),
     "must-staple": (),
     "ca-as-leaf": (),
-    **dict.fromkeys(SMTP_ONLY, ()),
+    **dict.fromkeys((*SMTP_ONLY, *DNS_FOUND, *DNS_NOT_FOUND), ()),
+    "mx-bad-then-good": (FaultKind.STARTTLS_NOT_OFFERED,),
 }
 
 V, E, C, R, X = "verified", "encrypted", "clear", "clear, second session", "nothing sent"
@@ -175,7 +197,8 @@ OUTLOOK = {
     "revoked": (C, E, V, E, V),
     "must-staple": (C, E, V, E, V),
     "ca-as-leaf": (C, E, V, E, V),
-    **dict.fromkeys(SMTP_ONLY, (C, E, V, E, V)),
+    **dict.fromkeys((*SMTP_ONLY, *DNS_FOUND), (C, E, V, E, V)),
+    **{name: (problem,) * 5 for name, problem in DNS_NOT_FOUND.items()},
 }
 
 
@@ -203,7 +226,7 @@ def test_a_scenario_breaks_in_one_place(entry: LabScenario) -> None:
     match card.family:
         case Family.HONEST:
             assert script == Script() or card.recipe == "good"
-        case Family.CERTIFICATE:
+        case Family.CERTIFICATE | Family.DNS:
             assert script == Script()
         case _:
             assert (script == Script()) is (card.name == "ten-thousand-names")
@@ -213,9 +236,11 @@ def test_a_scenario_breaks_in_one_place(entry: LabScenario) -> None:
 
 @pytest.mark.parametrize("name", OUTLOOK)
 def test_what_each_setting_makes_of_a_scenario(name: str) -> None:
-    words = []
+    words: list[object] = []
     for setting in TlsSetting:
         match foretell(SCENARIOS[name], setting):
+            case DnsProblem() as problem:
+                words.append(problem)
             case Deliver(protection=protection):
                 words.append(protection.value)
             case RetryInClear():
@@ -227,6 +252,32 @@ def test_what_each_setting_makes_of_a_scenario(name: str) -> None:
 
 def test_the_outlook_names_every_scenario() -> None:
     assert set(OUTLOOK) == set(SCENARIOS)
+
+
+def test_scenarios_about_dns_are_those_of_their_family() -> None:
+    family = [name for name, card in SCENARIOS.items() if card.family is Family.DNS]
+    assert list(DNS_SCENARIOS) == family
+    assert {n: s.problem for n, s in DNS_SCENARIOS.items() if s.problem} == DNS_NOT_FOUND
+    assert [name for name in DNS_SCENARIOS if name in LAB_SCENARIOS] == ["no-mx", "mx-many"]
+
+
+@pytest.mark.parametrize("entry", DNS_SCENARIOS.values(), ids=lambda entry: entry.card.name)
+def test_every_host_in_a_record_is_a_receiver(entry: DnsScenario) -> None:
+    for host in entry.hosts:
+        receiver = LAB_SCENARIOS[RECEIVER_OF_HOST[host]]
+        assert (receiver.card.name == entry.card.name) is (host in entry.own_hosts)
+        assert host in entry.own_hosts or receiver.card.host == host
+    assert (entry.card.recipe is None) is (not entry.own_hosts)
+
+
+def test_a_scenario_without_a_receiver_is_not_an_unknown_one() -> None:
+    assert find_scenario("null-mx") is DNS_SCENARIOS["null-mx"]
+    assert find_receiver("no-mx") is LAB_SCENARIOS["no-mx"]
+    with pytest.raises(NoReceiver, match="null-mx is about DNS alone"):
+        find_receiver("null-mx")
+    for find in (find_scenario, find_receiver):
+        with pytest.raises(UnknownScenario, match="did you mean null-mx"):
+            find("nul-mx")
 
 
 def test_reading_the_catalogue_loads_nothing_heavy() -> None:

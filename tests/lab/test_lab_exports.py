@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from relay.cli import lab
-from relay.lab.catalogue import SCENARIOS
+from relay.lab.catalogue import LAB_SCENARIOS
 from relay.lab.exports import ExportFor, export
 from relay.lab.layout import own_addresses, ports_from
 
@@ -31,22 +31,27 @@ def run(*arguments: str, code: int = 0) -> list[str]:
 def test_hosts_counts_ports_up_from_2600_in_the_order_of_the_list() -> None:
     lines = run("list", "--hosts")
     assert lines[0] == "mx.good.lab.test 127.0.0.1 2600"
-    assert [line.split()[2] for line in lines] == [str(2600 + n) for n in range(len(SCENARIOS))]
-    assert [line.split()[0] for line in lines] == [card.host for card in SCENARIOS.values()]
+    assert [line.split()[2] for line in lines] == [str(2600 + n) for n in range(len(LAB_SCENARIOS))]
+    assert [line.split()[0] for line in lines] == [
+        entry.card.host for entry in LAB_SCENARIOS.values()
+    ]
 
 
 def test_hosts_of_one_family_keep_their_ports() -> None:
     everything = run("list", "--hosts")
-    smtp = run("list", "--hosts", "--family", "smtp")
-    assert smtp == everything[-len(smtp) :]
-    assert len(smtp) < len(everything)
+    dns = run("list", "--hosts", "--family", "dns")
+    assert dns == everything[-len(dns) :]
+    assert len(dns) < len(everything)
+    assert [line.split()[0] for line in dns] == ["no-mx.lab.test", "mx0.mx-many.lab.test"]
 
 
 def test_the_transport_map_has_every_domain_once() -> None:
     lines = [line for line in run("export", "--for", "postfix") if not line.startswith("#")]
     assert lines[0] == "good.lab.test smtp:[127.0.0.1]:2600"
     assert "implicit-tls.lab.test relaylab-smtps:[127.0.0.1]:2606" in lines
-    assert [line.split()[0] for line in lines] == [c.mail_domain for c in SCENARIOS.values()]
+    assert [line.split()[0] for line in lines] == [
+        entry.card.mail_domain for entry in LAB_SCENARIOS.values()
+    ]
 
 
 def test_the_options_of_serve_move_what_is_exported() -> None:
@@ -59,7 +64,7 @@ def test_the_options_of_serve_move_what_is_exported() -> None:
 
 def test_own_addresses_differ_and_are_loopback() -> None:
     addresses = [place.address for place in own_addresses().values()]
-    assert len(set(addresses)) == len(SCENARIOS)
+    assert len(set(addresses)) == len(LAB_SCENARIOS)
     assert all(address.startswith("127.0.0.") for address in addresses)
 
 
@@ -82,7 +87,7 @@ def test_exim_routes_each_domain_to_its_receiver(tmp_path: Path, listen: str) ->
         "keep_environment =\nprimary_hostname = client.test\nbegin routers\n"
         f"{router}\nbegin transports\nremote_smtp:\n  driver = smtp\n"
     )
-    for name in ("good", "no-starttls", list(SCENARIOS)[-1]):
+    for name in ("good", "no-starttls", list(LAB_SCENARIOS)[-1]):
         words = [program, "-C", str(config), "-bt", f"anyone@{name}.lab.test"]
         found = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
         assert f"[{listen}] port={places[name].port}" in found.stdout

@@ -16,7 +16,7 @@ from relay.core.routing import HostAddress
 from relay.core.settings import TlsVersion
 from relay.lab import server_tls
 from relay.lab.authority import LabAuthority
-from relay.lab.catalogue import SCENARIOS, UnknownScenario
+from relay.lab.catalogue import LAB_SCENARIOS, NoReceiver, UnknownScenario
 from relay.lab.lab import Lab, LabPortError, ScenarioUnavailable
 
 
@@ -55,7 +55,7 @@ async def test_whoever_asks_at_once_gets_the_same_receiver(lab: Lab) -> None:
 
 async def test_all_may_be_started(lab: Lab) -> None:
     endpoints = await lab.start_all()
-    assert set(endpoints) == {*SCENARIOS, "capture"}
+    assert set(endpoints) == {*LAB_SCENARIOS, "capture"}
     assert len({host.port for host in endpoints.values()}) == len(endpoints)
 
 
@@ -70,6 +70,15 @@ async def test_an_unknown_name_is_answered_with_the_nearest(
     assert caught.value.suggestions[0] == suggestion
     with pytest.raises(UnknownScenario):
         lab.received(name)
+
+
+async def test_a_scenario_about_dns_alone_has_no_receiver_and_has_received_nothing(
+    lab: Lab,
+) -> None:
+    with pytest.raises(NoReceiver):
+        await lab.address("nxdomain")
+    assert lab.received("nxdomain") == ()
+    assert lab.messages("nxdomain") == ()
 
 
 async def test_a_name_like_no_other_gets_no_suggestion(lab: Lab) -> None:
@@ -103,7 +112,7 @@ async def test_a_version_that_openssl_lacks_is_said_not_faked(
     monkeypatch.setitem(server_tls._BUILT_IN, TlsVersion.TLS1_1, False)
     with pytest.raises(ScenarioUnavailable, match=r"tls11-only needs TLSv1\.1, .* built without"):
         await lab.address("tls11-only")
-    assert set(await lab.start_all()) == {*SCENARIOS, "capture"} - {"tls11-only"}
+    assert set(await lab.start_all()) == {*LAB_SCENARIOS, "capture"} - {"tls11-only"}
 
 
 async def test_sessions_at_once_are_kept_apart(lab: Lab) -> None:

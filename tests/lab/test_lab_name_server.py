@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
+from collections.abc import Mapping
 
 import dns.asyncquery
 import dns.asyncresolver
@@ -17,20 +19,22 @@ import pytest
 
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsMode
-from relay.lab.catalogue import SCENARIOS
+from relay.lab.catalogue import DNS_SCENARIOS, LAB_SCENARIOS
 from relay.lab.name_server import LabNameServer, NameServerError
 from relay.lab.zone import Records, lab_zone
 
 MANY: Records = {"many.lab.test": tuple(f"MX 10 mx{n}.many.lab.test." for n in range(100))}
 
 
+def endpoints(address: str) -> Mapping[str, HostAddress]:
+    return {
+        name: HostAddress(name=entry.card.host, address=address, port=2525, mode=TlsMode.STARTTLS)
+        for name, entry in LAB_SCENARIOS.items()
+    }
+
+
 def everywhere(address: str = "127.0.0.9") -> Records:
-    return lab_zone(
-        {
-            name: HostAddress(name=card.host, address=address, port=2525, mode=TlsMode.STARTTLS)
-            for name, card in SCENARIOS.items()
-        }
-    )
+    return lab_zone(endpoints(address))
 
 
 def ask(records: Records, name: str, kind: str, **options: object) -> dns.message.Message:
@@ -50,9 +54,10 @@ def asker(server: LabNameServer) -> dns.asyncresolver.Resolver:
 
 
 async def test_a_resolver_finds_every_scenarios_receiver() -> None:
+    about_receivers = [e.card for n, e in LAB_SCENARIOS.items() if n not in DNS_SCENARIOS]
     async with LabNameServer(everywhere()) as server:
         resolver = asker(server)
-        for card in SCENARIOS.values():
+        for card in about_receivers:
             (exchanger,) = await resolver.resolve(f"{card.mail_domain}.", "MX")
             assert exchanger.preference == 10
             assert exchanger.exchange.to_text() == f"{card.host}."
@@ -66,7 +71,7 @@ async def test_an_ipv6_receiver_has_an_aaaa_record_and_the_text_is_the_cards() -
         (address,) = await resolver.resolve("mx.good.lab.test.", "AAAA", tcp=True)
         assert address.to_text() == "::1"
         (text,) = await resolver.resolve("good.lab.test.", "TXT")
-        assert b"".join(text.strings).decode() == SCENARIOS["good"].summary
+        assert b"".join(text.strings).decode() == LAB_SCENARIOS["good"].card.summary
 
 
 @pytest.mark.parametrize(
@@ -159,19 +164,23 @@ async def test_the_end_closes_open_connections() -> None:
         ("mx-preference", ["20 mx.tls12.lab.test.", "10 mx.good.lab.test."]),
         ("mx-bad-then-good", ["10 mx.no-starttls.lab.test.", "20 mx.good.lab.test."]),
         ("mx-good-then-bad", ["10 mx.good.lab.test.", "20 mx.no-starttls.lab.test."]),
+        ("mx-loop", ["10 relay.lab.test.", "20 mx.good.lab.test."]),
         ("no-mx", []),
     ],
 )
-def test_special_names_have_the_exchangers_that_they_are_called_by(
+def test_scenarios_about_dns_have_the_exchangers_that_they_are_called_by_in_order(
     name: str, exchangers: list[str]
 ) -> None:
     response = ask(everywhere(), f"{name}.lab.test", "MX")
     assert response.rcode() == dns.rcode.NOERROR
-    assert sorted(r.to_text() for rrset in response.answer for r in rrset) == sorted(exchangers)
+    assert [r.to_text() for rrset in response.answer for r in rrset] == exchangers
+    (text,) = ask(everywhere(), f"{name}.lab.test", "TXT").answer[0]
+    assert b"".join(text.strings).decode() == DNS_SCENARIOS[name].card.summary
 
 
-def test_special_names_that_have_no_answer() -> None:
+def test_domains_that_have_no_answer() -> None:
     assert ask(everywhere(), "servfail.lab.test", "MX").rcode() == dns.rcode.SERVFAIL
+    assert ask(everywhere(), "servfail.lab.test", "A").rcode() == dns.rcode.SERVFAIL
     assert ask(everywhere(), "nxdomain.lab.test", "MX").rcode() == dns.rcode.NXDOMAIN
     assert ask(everywhere(), "no-mx.lab.test", "A").answer[0][0].to_text() == "127.0.0.9"
     query = dns.message.make_query("DNS-timeout.lab.test", "MX").to_wire()
@@ -179,8 +188,89 @@ def test_special_names_that_have_no_answer() -> None:
         assert LabNameServer(everywhere()).answer(query, over_tcp=over_tcp) is None
 
 
-async def test_many_exchangers_come_whole_over_tcp() -> None:
+def test_a_loop_leads_whoever_asks_to_itself() -> None:
+    records = lab_zone({}, client="gateway.example")
+    assert "mx-loop.lab.test" not in records
+    assert ask(records, "gateway.example", "A").answer[0][0].to_text() == "127.0.0.1"
+    good = {"good": HostAddress(name="", address="::1", port=1, mode=TlsMode.STARTTLS)}
+    records = lab_zone(good, client="gateway.example")
+    exchangers = ask(records, "mx-loop.lab.test", "MX").answer[0]
+    assert [r.to_text() for r in exchangers] == ["10 gateway.example.", "20 mx.good.lab.test."]
+
+
+@pytest.mark.parametrize("client", ["lab.test", "mx.good.lab.test"])
+def test_a_client_called_as_a_host_of_the_lab_takes_nothing_from_it(client: str) -> None:
+    assert lab_zone(endpoints("::1"), client=client)[client] == lab_zone(endpoints("::1"))[client]
+
+
+async def test_many_exchangers_come_whole_over_tcp_each_with_an_address() -> None:
     async with LabNameServer(everywhere()) as server:
-        exchangers = await asker(server).resolve("mx-many.lab.test.", "MX")
-        assert len(list(exchangers)) == 60
+        resolver = asker(server)
+        exchangers = list(await resolver.resolve("mx-many.lab.test.", "MX"))
+        assert len({record.exchange for record in exchangers}) == 60
+        (address,) = await resolver.resolve(exchangers[-1].exchange, "A")
+        assert address.to_text() == "127.0.0.9"
     assert ask(everywhere(), "mx-many.lab.test", "MX").flags & dns.flags.TC
+
+
+DIG = """
+no-mx            | NOERROR  |
+null-mx          | NOERROR  | 0 .
+nxdomain         | NXDOMAIN |
+servfail         | SERVFAIL |
+mx-preference    | NOERROR  | 20 mx.tls12.lab.test. 10 mx.good.lab.test.
+mx-bad-then-good | NOERROR  | 10 mx.no-starttls.lab.test. 20 mx.good.lab.test.
+mx-good-then-bad | NOERROR  | 10 mx.good.lab.test. 20 mx.no-starttls.lab.test.
+mx-loop          | NOERROR  | 10 relay.lab.test. 20 mx.good.lab.test.
+mx-many          | NOERROR  | many
+"""
+"""What dig is answered about MX records, over UDP as over TCP."""
+
+
+async def dig(server: LabNameServer, *words: str) -> tuple[int | None, str]:
+    """Return dig's exit code and its words; it tries once and waits for a second."""
+    where = server.server
+    process = await asyncio.create_subprocess_exec(
+        *("dig", "-r", f"@{where.address}", "-p", str(where.port), "+tries=1", "+time=1", *words),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+@pytest.mark.judge("dig")
+@pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
+async def test_dig_reads_what_is_meant(transport: str) -> None:
+    rows = [[cell.strip() for cell in line.split("|")] for line in DIG.strip().splitlines()]
+    assert [row[0] for row in rows] == [name for name in DNS_SCENARIOS if name != "dns-timeout"]
+    async with LabNameServer(everywhere()) as server:
+        for name, rcode, records in rows:
+            code, out = await dig(server, f"{name}.lab.test", "MX", transport)
+            assert code == 0
+            assert f"status: {rcode}," in out
+            assert "WARNING" not in out
+            found = re.findall(r"^\S+\s+0\s+IN\s+MX\s+(.+)$", out, re.MULTILINE)
+            many = [f"10 mx{n}.mx-many.lab.test." for n in range(60)]
+            assert found == many if records == "many" else " ".join(found) == records
+
+
+@pytest.mark.judge("dig")
+@pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
+async def test_dig_waits_in_vain(transport: str) -> None:
+    async with LabNameServer(everywhere()) as server:
+        code, out = await dig(server, "dns-timeout.lab.test", "MX", transport)
+    assert code == 9
+    assert "status:" not in out
+
+
+@pytest.mark.judge("dig")
+async def test_dig_turns_to_tcp_where_an_answer_was_cut_short() -> None:
+    async with LabNameServer(everywhere()) as server:
+        _, cut = await dig(server, "mx-many.lab.test", "MX", "+notcp", "+ignore")
+        _, whole = await dig(server, "mx-many.lab.test", "MX", "+notcp")
+        _, found = await dig(server, "mx59.mx-many.lab.test", "A", "+short")
+    assert re.search(r"flags:.* tc", cut)
+    assert "ANSWER: 0" in cut
+    assert "retrying in TCP mode" in whole
+    assert "ANSWER: 60" in whole
+    assert found == "127.0.0.9\n"
