@@ -14,10 +14,25 @@ import typer
 from relay.cli.console import ExitCode, fail, print_json, say
 from relay.cli.signals import Request, requests
 from relay.cli.state import StateDir, StateOption
+from relay.cli.web_port import (
+    DEFAULT_PORT,
+    HINT,
+    LOOPBACK,
+    ReadOnlyOption,
+    WebHostOption,
+    WebListenOption,
+    WebOption,
+    WebPort,
+    WebPortOption,
+    managed,
+    web_lines,
+    web_options,
+)
 
 if TYPE_CHECKING:
     from relay.core.jsonform import Json
     from relay.core.routing import HostAddress, NameServer
+    from relay.web.binding import Bound
 
 ListenOption = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Numeric address that the receivers listen on.")
@@ -51,6 +66,8 @@ class _Running:
     receivers: Mapping[str, HostAddress]
     lacking: Mapping[str, str]
     name_server: NameServer
+    web: Bound | None
+    web_lines: tuple[str, ...]
 
 
 def lab_serve(
@@ -61,6 +78,11 @@ def lab_serve(
     dns_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the name server; 0: any free one.")
     ] = 5300,
+    web: WebOption = True,
+    web_port: WebPortOption = DEFAULT_PORT,
+    web_listen: WebListenOption = LOOPBACK,
+    web_host: WebHostOption = None,
+    read_only: ReadOnlyOption = False,
     state: StateOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document once all are ready.")
@@ -73,12 +95,16 @@ def lab_serve(
     from relay.lab.authority import AuthorityError
     from relay.lab.lab import LabPortError
     from relay.lab.name_server import NameServerError
+    from relay.web.binding import WebListenError
 
+    port = web_options(
+        wanted=web, listen=web_listen, port=web_port, hosts=web_host, read_only=read_only
+    )
     places = layout(listen, base_port, addresses=addresses)
 
     async def until_stopped() -> None:
         with requests() as asked:
-            async with _running(places, listen, dns_port, StateDir.of(state)) as running:
+            async with _running(places, listen, dns_port, port, StateDir.of(state)) as running:
                 _print(running, as_json=as_json)
                 while await asked.next() is not Request.STOP:
                     say("The lab has nothing to read again.", err=True)
@@ -89,6 +115,8 @@ def lab_serve(
     except (LabPortError, NameServerError) as error:
         hint = "Choose other ports with --base-port and --dns-port (0 takes any free ones)."
         fail(str(error), hint=hint, code=ExitCode.UNDETERMINED)
+    except WebListenError as error:
+        fail(str(error), hint=HINT, code=ExitCode.UNDETERMINED)
     except (AuthorityError, OSError) as error:
         fail(str(error), code=ExitCode.UNDETERMINED)
 
@@ -111,7 +139,11 @@ def layout(listen: str, base_port: int, *, addresses: bool) -> Mapping[str, Host
 
 @contextlib.asynccontextmanager
 async def _running(
-    places: Mapping[str, HostAddress], listen: str, dns_port: int, where: StateDir
+    places: Mapping[str, HostAddress],
+    listen: str,
+    dns_port: int,
+    port: WebPort | None,
+    where: StateDir,
 ) -> AsyncIterator[_Running]:
     from datetime import UTC, datetime
 
@@ -119,6 +151,7 @@ async def _running(
     from relay.lab.lab import Lab, ScenarioUnavailable
     from relay.lab.name_server import LabNameServer
     from relay.lab.zone import lab_zone
+    from relay.web.readiness import lab_readiness
 
     authority = LabAuthority(where.certificates)
     lab = Lab(
@@ -135,12 +168,18 @@ async def _running(
                 receivers[name] = await lab.address(name)
             except ScenarioUnavailable as error:
                 lacking[name] = str(error)
-        async with LabNameServer(lab_zone(receivers), bind=listen, port=dns_port) as names:
+        bound = port.open() if port else None
+        async with (
+            LabNameServer(lab_zone(receivers), bind=listen, port=dns_port) as names,
+            managed(port, bound, lab, lab_readiness(lab, names.server)),
+        ):
             yield _Running(
                 root=str(authority.root_path),
                 receivers=receivers,
                 lacking=lacking,
                 name_server=names.server,
+                web=bound,
+                web_lines=tuple(web_lines(port, bound)),
             )
 
 
@@ -172,6 +211,7 @@ def _lines(running: _Running) -> list[str]:
         "               and other domains about DNS: relay lab list --family dns",
         "  Postfix      relay lab export --for postfix",
         "  Exim         relay lab export --for exim",
+        *(f"  {'' if at else 'over HTTP':<12} {line}" for at, line in enumerate(running.web_lines)),
         "Their certificates come from this root, for clients that verify:",
         f"  {running.root}",
         "",
@@ -190,6 +230,7 @@ def _plain(running: _Running) -> Json:
     return {
         "lab_root": running.root,
         "name_server": {"address": running.name_server.address, "port": running.name_server.port},
+        "web": running.web.url if running.web else None,
         "receivers": [
             {
                 "scenario": name,

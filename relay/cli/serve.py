@@ -30,7 +30,6 @@ from relay.cli.web_port import (
     DEFAULT_PORT,
     HINT,
     LOOPBACK,
-    TOKEN,
     ReadOnlyOption,
     WebHostOption,
     WebListenOption,
@@ -38,6 +37,7 @@ from relay.cli.web_port import (
     WebPort,
     WebPortOption,
     managed,
+    web_lines,
     web_options,
 )
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from relay.inbound.credentials import Credentials
     from relay.inbound.listeners import Endpoint
     from relay.web.binding import Bound
-    from relay.web.health import Readiness
+    from relay.web.readiness import Readiness
 
 
 def serve(
@@ -217,7 +217,7 @@ def _run(
                 async with managed(port, bound, relay.lab, _readiness(relay, where)):
                     _note(relay, options, bound).write(where.serving)
                     try:
-                        _print_banner(relay, where, sys.argv[0], _web_lines(port, bound))
+                        _print_banner(relay, where, sys.argv[0], web_lines(port, bound))
                         told = notice_words(options.notices)
                         if told is not None:
                             say(f"Notices go by {told}.")
@@ -304,14 +304,6 @@ def _reachable(endpoint: Endpoint) -> str:
     if not address.is_unspecified:
         return endpoint.host
     return "127.0.0.1" if address.version == 4 else "::1"
-
-
-def _web_lines(port: WebPort | None, bound: Bound | None) -> list[str]:
-    """Return what the banner says of the management port."""
-    if port is None or bound is None:
-        return []
-    public = f"other machines may use it, and need no token: set {TOKEN}"
-    return [f"{bound.url}/api/v1", *([public] if port.open_to_strangers else [])]
 
 
 def _print_banner(relay: Relay, where: StateDir, program: str, web: list[str]) -> None:

@@ -17,7 +17,7 @@ from relay.cli.console import fail
 if TYPE_CHECKING:
     from relay.lab.lab import Lab
     from relay.web.binding import Bound
-    from relay.web.health import Readiness
+    from relay.web.readiness import Readiness
 
 TOKEN: Final = "RELAY_WEB_TOKEN"  # noqa: S105 - a variable's name
 """The environment variable with the token; a flag would show it to every user of the machine."""
@@ -98,6 +98,14 @@ def web_options(
     return WebPort(
         listen=listen, port=port, hosts=tuple(hosts or ()), read_only=read_only, token=token
     )
+
+
+def web_lines(port: WebPort | None, bound: Bound | None) -> list[str]:
+    """Return what to say of the management port: its API's address, and who may use it."""
+    if port is None or bound is None:
+        return []
+    public = f"other machines may use it, and need no token: set {TOKEN}"
+    return [f"{bound.url}/api/v1", *([public] if port.open_to_strangers else [])]
 
 
 @contextlib.asynccontextmanager

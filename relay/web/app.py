@@ -14,9 +14,10 @@ from starlette.types import ASGIApp
 
 from relay import __version__
 from relay.lab.lab import Lab
-from relay.web.health import Readiness, health_router
+from relay.web.health import health_router
 from relay.web.lab_routes import lab_router
 from relay.web.problems import Problem, ProblemError, ProblemKind
+from relay.web.readiness import Readiness
 from relay.web.safety import Access, guarded
 from relay.web.schemas import PROBLEM, record_schemas
 

@@ -18,8 +18,8 @@ from relay.lab.lab import Lab
 from relay.lab.name_server import LabNameServer
 from relay.lab.zone import lab_zone
 from relay.web.binding import WebListenError, bind
-from relay.web.health import lab_readiness
 from relay.web.problems import ProblemKind
+from relay.web.readiness import lab_readiness
 from relay.web.server import WebServer
 
 LONG = timedelta(hours=1)

@@ -13,7 +13,7 @@ from relay.core.routing import HostAddress
 from relay.lab.lab import Lab
 from relay.web.app import management_app
 from relay.web.binding import bind
-from relay.web.health import Readiness, lab_readiness
+from relay.web.readiness import Readiness, lab_readiness
 from relay.web.safety import Access
 from relay.web.server import WebServer
 
