@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum, unique
 from typing import Protocol
 
+from relay.core.contacts import AddressBounce
 from relay.core.records import Attempt, Bounce, Envelope, Session
 
 
@@ -260,6 +261,13 @@ class JournalReader(Protocol):
 
     def bounce(self, bounce_id: str) -> Bounce:
         """Return one bounce."""
+        ...
+
+    def address_bounces(self, recipient: str | None = None) -> tuple[AddressBounce, ...]:
+        """Return what bounce management counted, oldest first: of all addresses, or of one.
+
+        Addresses are compared without regard to case.
+        """
         ...
 
     def sessions(self, limit: int, *, before: str | None = None) -> tuple[Session, ...]:

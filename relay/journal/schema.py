@@ -86,6 +86,11 @@ CREATE INDEX bounces_by_code ON bounces (code);
 CREATE INDEX bounces_by_enhanced ON bounces (enhanced);
 """
 
+_ADDED: Final = """
+CREATE INDEX IF NOT EXISTS bounces_by_address ON bounces (address COLLATE NOCASE);
+"""
+"""What older journals of this format may lack; a reader does without."""
+
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Octets that the write-ahead log may keep on disk once it has been copied back."""
 
@@ -114,6 +119,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             if mode != "wal":
                 raise JournalError(f"SQLite can't keep a write-ahead log beside {path}")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_ADDED)
             connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
         except sqlite3.Error as error:
             raise journal_error(error, path) from error

@@ -12,7 +12,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal, TypeVar
 
+from relay.core.contacts import AddressBounce
 from relay.core.records import Attempt, Bounce, Envelope, Session
+from relay.core.salesforce import MatchingRecords
+from relay.core.salesforce_view import BounceKind
 from relay.journal.api import (
     Counts,
     DueRecipient,
@@ -195,6 +198,37 @@ class SqliteReader:
             sequence = _resolve(query, "bounces", bounce_id)
             rows = query("SELECT record FROM bounces WHERE sequence = ?", sequence)
         return _decoded(Bounce, rows)[0]
+
+    def address_bounces(self, recipient: str | None = None) -> tuple[AddressBounce, ...]:
+        one, values = "", []
+        if recipient is not None:
+            one, values = "AND address = ? COLLATE NOCASE", [storable(recipient)]
+        with self._snapshot() as query:
+            rows = query(
+                f"""
+                SELECT id, address,
+                    json_extract(record, '$.salesforce.email_bounced_date'),
+                    json_extract(record, '$.salesforce.email_bounced_reason'),
+                    json_extract(record, '$.salesforce.kind'),
+                    json_extract(record, '$.salesforce.contact_flagged'),
+                    json_extract(record, '$.salesforce.matching_records')
+                FROM bounces WHERE json_extract(record, '$.salesforce.is_bounced') {one}
+                ORDER BY sequence
+                """,  # noqa: S608 - a literal
+                *values,
+            )
+        return tuple(
+            AddressBounce(
+                bounce_id=bounce_id,
+                recipient=address,
+                at=datetime.fromisoformat(at),
+                reason=reason,
+                kind=BounceKind(kind),
+                flags=bool(flags),
+                matching_records=MatchingRecords(matching),
+            )
+            for bounce_id, address, at, reason, kind, flags, matching in rows
+        )
 
     def sessions(self, limit: int, *, before: str | None = None) -> tuple[Session, ...]:
         with self._snapshot() as query:
