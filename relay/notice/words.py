@@ -22,7 +22,7 @@ def text_of(notice: Notice) -> str:
     when = first if notice.count == 1 else f"{notice.count} times from {first} to {last}"
     rows = [
         ("When", when),
-        ("Code", str(notice.code) if notice.code else "none: the message went in clear text"),
+        ("Code", str(notice.code) if notice.code else "none: the message was not refused for it"),
         ("Setting", notice.setting.label),
         ("Host", notice.host or "none"),
         ("Cause", notice.cause),
@@ -39,15 +39,14 @@ def text_of(notice: Notice) -> str:
                 _WIDTH,
                 initial_indent=f"{name:<9}",
                 subsequent_indent=" " * 9,
-                break_long_words=False,
                 break_on_hyphens=False,
             )
         )
-    closing = {
-        Report.FIRST: "More of the same within the window comes in one summary.",
-        Report.SUMMARY: "Cause, host and command are those of the last one.",
-    }[notice.report]
-    return "\n".join([*paragraphs, "", closing, ""])
+    if notice.report is Report.SUMMARY:
+        paragraphs += ["", "Cause, host and command are those of the last one."]
+    elif notice.kind is not NoticeKind.FIRST_TLS_FAILURE:
+        paragraphs += ["", "If there is more of the same, one summary will follow."]
+    return "\n".join([*paragraphs, ""])
 
 
 def _headline(notice: Notice) -> str:
