@@ -108,6 +108,16 @@ class Lab:
         """
         return await self._start(find_receiver(name))
 
+    async def add(self, scenario: LabScenario, certificate: Certificate) -> HostAddress:
+        """Start a receiver that is not in the catalogue, with this certificate; return where.
+
+        From then on its name is known here. Raises ValueError for a name of the catalogue,
+        LabPortError.
+        """
+        if scenario.card.name in {*LAB_SCENARIOS, CAPTURE.card.name}:
+            raise ValueError(f"the catalogue has a scenario {scenario.card.name!r}")
+        return await self._start(scenario, (certificate,))
+
     async def capture_address(self) -> HostAddress:
         """Return where the capture receiver listens, starting it if need be."""
         return await self._start(CAPTURE)
@@ -187,7 +197,7 @@ class Lab:
 
     def _listener(self, name: str) -> ScenarioListener | None:
         """Return a receiver, None if it never started; raise UnknownScenario."""
-        if name != CAPTURE.card.name:
+        if name not in self._listeners and name != CAPTURE.card.name:
             find_scenario(name)
         return self._listeners.get(name)
 
@@ -211,7 +221,10 @@ class Lab:
             case _:
                 return None
 
-    async def _start(self, scenario: LabScenario) -> HostAddress:
+    async def _start(
+        self, scenario: LabScenario, certificates: tuple[Certificate, ...] | None = None
+    ) -> HostAddress:
+        """Start a receiver, with the certificates of its card unless others are given."""
         name = scenario.card.name
         async with self._starting:
             if self._closed:
@@ -222,7 +235,7 @@ class Lab:
                 raise ScenarioUnavailable(reason)
             listener = ScenarioListener(
                 scenario,
-                certificates=self._certificates(scenario),
+                certificates=certificates or self._certificates(scenario),
                 named_certificate=self._named_certificate(scenario),
                 decide=partial(self._fault_scripts.decide, name),
                 now=self._now,
