@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 import time
 from pathlib import Path
@@ -39,6 +40,8 @@ PolicyOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _WIDTH = 80
+_PASSWORD = re.compile(r"(\bpassword[\"']?\s*:\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,}][^,}]*)")
+"""A password as a line of a policy file has it."""
 _RELOAD_SECONDS = 15.0
 """How long a running relay may take to read its policy again."""
 
@@ -141,7 +144,8 @@ def _lint_text(problem: Problem, lines: list[str]) -> str:
     )
     parts = [head, words]
     if 0 < place.line <= len(lines) and lines[place.line - 1].strip():
-        parts += _source_with_caret(lines[place.line - 1], place.line, place.column)
+        source = _PASSWORD.sub(lambda m: m[1] + "*" * len(m[2]), lines[place.line - 1])
+        parts += _source_with_caret(source, place.line, place.column)
     return "\n".join(parts) + "\n"
 
 

@@ -376,7 +376,7 @@ class PolicyShape(TlsChoices):
     """The code book: which codes and texts failures get, as a name, or as a mapping that also
     replaces single entries."""
     salesforce: SalesforceShape | None = None
-    """What Salesforce leaves open, or tells in two ways: which one to follow."""
+    """Switches for what Salesforce leaves open, or tells in two ways: which one to follow."""
 
 
 SHAPES: Final[dict[str, type[Shape]]] = {

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from relay.config.lint_relays import lint_relays
 from relay.config.policy_file import LoadedPolicy
-from relay.config.problems import KeyPath, Problem, Severity, path_text, sorted_problems
+from relay.config.problems import KeyPath, Problem, sorted_problems, warning
 from relay.config.values import is_address
 from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern, covering_patterns
-from relay.core.destinations import RoutedTo, ToHost, ToHosts, ToMailDomain, ToRecipientDomain
+from relay.core.destinations import (
+    RoutedTo,
+    ToHost,
+    ToHosts,
+    ToMailDomain,
+    ToMxOrHost,
+    ToRecipientDomain,
+)
 from relay.core.places import Place
 from relay.core.records import ReplyMode
-from relay.core.settings import OnNoTls, TlsMode, TlsSetting, TlsVersion
+from relay.core.settings import OnBadCertificate, OnNoTls, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import PolicyTable, RuleOrigin, TlsPolicy, TlsRule, TrustAnchors
 
 _OLD_VERSIONS = frozenset({TlsVersion.TLS1_0, TlsVersion.TLS1_1})
@@ -29,23 +37,21 @@ def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
             *_dns_without_effect(loaded),
             *_old_versions(loaded),
             *_retry_under_inline(loaded),
+            *lint_relays(loaded),
         ]
     )
 
 
-def _warning(place: Place, path: KeyPath, message: str, hint: str) -> Problem:
-    return Problem(
-        place=place, path=path_text(path), message=message, hint=hint, severity=Severity.WARNING
-    )
-
-
 def _at(loaded: LoadedPolicy, path: KeyPath, message: str, hint: str) -> Problem:
-    return _warning(loaded.tree.place(path), path, message, hint)
+    return warning(loaded.tree.place(path), path, message, hint)
 
 
 def _settings(loaded: LoadedPolicy) -> Iterator[Problem]:
     """Say of each setting as written what it lets through."""
     shape, tls = loaded.shape, loaded.tls
+    for index, relay in enumerate(shape.email_relays or []):
+        if relay.tls is not None:
+            yield from _setting(loaded, ("email_relays", index, "tls"), relay.tls)
     used = _default_is_used(loaded)
     if used and shape.tls is not None:
         yield from _setting(loaded, ("tls",), shape.tls)
@@ -74,7 +80,7 @@ def _trusts_nobody(policy: TlsPolicy) -> bool:
 
 def _setting(loaded: LoadedPolicy, path: KeyPath, setting: TlsSetting) -> Iterator[Problem]:
     match setting:
-        case TlsSetting.REQUIRED:
+        case TlsSetting.REQUIRED if loaded.tls.required is OnBadCertificate.IGNORE:
             yield _at(
                 loaded,
                 path,
@@ -90,7 +96,7 @@ def _setting(loaded: LoadedPolicy, path: KeyPath, setting: TlsSetting) -> Iterat
                 "fails, as anyone on the way can make it do",
                 "Required Verify never does",
             )
-        case TlsSetting.OFF | TlsSetting.PREFERRED | TlsSetting.REQUIRED_VERIFY:
+        case _:
             pass
 
 
@@ -136,7 +142,7 @@ def _restrictions_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
     for index, entry in enumerate(loaded.tls.restrictions):
         wider = next((p for p in covering_patterns(entry.pattern) if p in listed), None)
         if wider is not None:
-            yield _warning(
+            yield warning(
                 entry.place,
                 ("restrict_tls_to", index),
                 f"{entry.pattern} is among {wider} already",
@@ -146,8 +152,8 @@ def _restrictions_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
 
 def _routes_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
     routing = loaded.policy.routing
-    if routing.relay is not None and routing.routes:
-        yield _warning(
+    if routing.in_front is not None and routing.routes:
+        yield warning(
             loaded.tree.key_place(("routes",)),
             ("routes",),
             "the routes are not used: one relay carries everything",
@@ -177,16 +183,20 @@ def _destinations(loaded: LoadedPolicy) -> Iterator[Problem]:
         path: KeyPath = ("routes", index, "to")
         policies = _policies_within(loaded.policy.tls, route.match)
         yield from _destination(loaded, path, routing.routes[route.match].to, policies)
+    for index, written in enumerate(loaded.shape.email_relays or []):
+        relay = routing.email_relays.relays[written.name]
+        yield from _destination(loaded, ("email_relays", index, "host"), relay.to, (relay.tls,))
 
 
 def _dns_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
     routing = loaded.policy.routing
-    named = [routing.relay.to] if routing.relay else [rule.to for rule in routing.routes.values()]
+    routed = [routing.relay.to] if routing.relay else [rule.to for rule in routing.routes.values()]
+    named = (*routed, *(relay.to for relay in routing.email_relays.relays.values()))
     if loaded.shape.dns is None or any(
-        isinstance(to, ToMailDomain | ToRecipientDomain) for to in named
+        isinstance(to, ToMailDomain | ToMxOrHost | ToRecipientDomain) for to in named
     ):
         return
-    yield _warning(
+    yield warning(
         loaded.tree.key_place(("dns",)),
         ("dns",),
         "no name server is asked: no destination goes by MX records",
@@ -224,7 +234,7 @@ def _host(
     wants_name = (p for p in policies if p.verifies and not p.names.extra)
     verifying = next((p for p in wants_name if not p.names.recipient_domain), None)
     if verifying is not None and is_address(to.host):
-        yield _warning(
+        yield warning(
             place,
             path,
             f"{verifying.setting.label} compares the certificate with {to.host}, an IP address, "
@@ -233,14 +243,14 @@ def _host(
         )
     if to.mode is TlsMode.IMPLICIT:
         if any(p.setting is TlsSetting.OFF for p in policies):
-            yield _warning(
+            yield warning(
                 place,
                 path,
                 f"{to} is encrypted even under Off: with implicit TLS there is no clear text",
                 "use smtp:// for a session in clear text",
             )
         elif any(p.on_no_tls is OnNoTls.CLEAR for p in policies):
-            yield _warning(
+            yield warning(
                 place,
                 path,
                 f"{to} has no clear text to fall back to: without TLS nothing is delivered",
@@ -268,7 +278,7 @@ def _retry_under_inline(loaded: LoadedPolicy) -> Iterator[Problem]:
     inline = loaded.policy.delivery.reply is ReplyMode.INLINE
     written = loaded.shape.retry
     if inline and written is not None and getattr(written, "delays", True) != ():
-        yield _warning(
+        yield warning(
             loaded.tree.key_place(("retry",)),
             ("retry",),
             "the retry schedule is not used: an inline reply comes after one try",

@@ -84,3 +84,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return a hint with the known word that is nearest to `word`, None where none is near."""
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else None
+
+
+def warning(place: Place, path: KeyPath, message: str, hint: str) -> Problem:
+    """Return a problem that does not keep the file from being used."""
+    return Problem(
+        place=place, path=path_text(path), message=message, hint=hint, severity=Severity.WARNING
+    )

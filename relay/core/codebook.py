@@ -7,12 +7,14 @@ own refusal is never rewritten: its code and words are passed on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from relay.core.failure_kinds import FailureKind, failure_kind
-from relay.core.outcomes import Failure, PeerRefusal
-from relay.core.replies import StatusCode
+from relay.core.faults import FaultKind, TlsFault
+from relay.core.outcomes import Failure, PeerRefusal, TlsRefusal
+from relay.core.replies import Reply, StatusCode
+from relay.core.salesforce import RefusedStarttls
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,14 @@ class CodeEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBook:
-    """A named, complete table of entries."""
+    """A named, complete table of entries.
+
+    `refused_starttls` tells whether a host's refusal of STARTTLS is such a refusal of its own.
+    """
 
     name: str
     entries: Mapping[FailureKind, CodeEntry]
+    refused_starttls: RefusedStarttls = RefusedStarttls.NO_GO_AHEAD
 
     def __post_init__(self) -> None:
         missing = [kind.value for kind in FailureKind if kind not in self.entries]
@@ -50,6 +56,8 @@ class CodeBook:
 
     def entry(self, failure: Failure) -> CodeEntry:
         """Return the code and text for a failure."""
+        if (reply := self._starttls_refusal(failure)) is not None:
+            return CodeEntry(reply.status, reply.words)
         if isinstance(failure, PeerRefusal):
             # A positive reply in the wrong place (RFC 3463: protocol error) must not read as one.
             status = StatusCode(451, "4.5.0") if failure.reply.positive else failure.reply.status
@@ -58,8 +66,18 @@ class CodeBook:
         assert kind is not None
         return self.entries[kind]
 
+    def _starttls_refusal(self, failure: Failure) -> Reply | None:
+        """Return the host's refusal of STARTTLS where its own words are to be passed on."""
+        if self.refused_starttls is RefusedStarttls.NO_GO_AHEAD:
+            return None
+        match failure:
+            case TlsRefusal(faults=(TlsFault(kind=FaultKind.STARTTLS_REFUSED), *_)):
+                return failure.peer_reply
+            case _:
+                return None
+
     def overridden(self, changes: Mapping[FailureKind, CodeEntry]) -> CodeBook:
         """Return this book with single entries replaced."""
         if not changes:
             return self
-        return CodeBook(name=self.name, entries=MappingProxyType({**self.entries, **changes}))
+        return replace(self, entries=MappingProxyType({**self.entries, **changes}))

@@ -25,6 +25,8 @@ from relay.core.destinations import (
     ToHost,
     ToHosts,
     ToMailDomain,
+    ToMxOrHost,
+    ToNowhere,
     ToScenario,
 )
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
@@ -159,6 +161,10 @@ class ChainedResolver:
                 return await self._several(to)
             case ToMailDomain():
                 return await self._mx.resolve(to)
+            case ToMxOrHost():
+                return await self._mx_or_host(to)
+            case ToNowhere():
+                return DnsFailure(problem=DnsProblem.NO_HOST, name=str(to))
             case ToScenario(scenario=scenario):
                 name = f"{scenario}.{LAB_DOMAIN}"
                 return await _ask_lab(self._scenario(scenario, Domain(name)), name)
@@ -169,6 +175,20 @@ class ChainedResolver:
                 return await _ask_lab(_only(self._lab.capture_address()), name)
             case _:
                 assert_never(to)
+
+    async def _mx_or_host(self, to: ToMxOrHost) -> Answers | Failure:
+        """Ask for MX records and the addresses by DNS; where there are none, ask the system.
+
+        It knows names that DNS does not: of containers, of /etc/hosts. A name of one label is not
+        asked about in DNS at all, for it is no mail domain, and localhost is not (RFC 6761 section
+        6.3). An MX look-up that failed is not overridden: whoever has MX records is not to get mail
+        elsewhere (RFC 5321 section 5.1).
+        """
+        itself = ToHost(host=to.domain, port=to.port)
+        if "." not in to.domain or to.domain.endswith(".localhost"):
+            return await self._system.resolve(itself)
+        found = await self._mx.resolve(ToMailDomain(domain=to.domain, port=to.port))
+        return await self._system.resolve(itself) if _is_no_host(found) else found
 
     async def _scenario(self, scenario: str, domain: Domain) -> Answers | Failure:
         """Return where a scenario's mail goes; raise as the lab does."""
@@ -221,7 +241,7 @@ async def _ask_lab(asked: Awaitable[Answers | Failure], name: str) -> Answers | 
         )
 
 
-def _is_no_host(failure: Failure) -> bool:
+def _is_no_host(failure: Answers | Failure) -> bool:
     return isinstance(failure, DnsFailure) and failure.problem is DnsProblem.NO_HOST
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from relay.config.file_shape import SHAPES, BounceShape, HostShape, PolicyShape, keys_of
+from relay.config.file_shape import SHAPES, AuthShape, BounceShape, HostShape, PolicyShape, keys_of
 from relay.config.policy_file import load_policy_text
 from relay.config.problems import PolicyFileError
 from relay.config.resources import shipped
@@ -40,7 +40,7 @@ def test_shipped_policies_validate(path: Path) -> None:
 def test_every_key_is_described() -> None:
     parts = [SCHEMA, *SCHEMA["$defs"].values()]
     described = [(name, key) for part in parts for name, key in part["properties"].items()]
-    shapes = [PolicyShape, HostShape, BounceShape, *SHAPES.values()]
+    shapes = [PolicyShape, AuthShape, HostShape, BounceShape, *SHAPES.values()]
     assert len(described) == sum(len(keys_of(shape)) for shape in shapes)
     assert [name for name, key in described if not key.get("description")] == []
 
@@ -60,6 +60,15 @@ def test_every_key_is_described() -> None:
         "routes: [{match: '*', to: mx}]\ndns: {server: '127.0.0.1:5353', timeout: 2s}",
         "routes: [{match: '*', to: {host: a.example, tls_mode: implicit}}]",
         "clear_text: same-host",
+        (
+            "email_relays: [{name: a, host: a.example, port: 25}]\n"
+            "domain_filters: [{relay: a, from: 'a.example, *.b.example', to: [c.example]}]"
+        ),
+        (
+            "email_relays: [{name: a, host: lab/good, tls: Required Verify, "
+            "auth: {mechanism: LOGIN, username: u, password: p}}]"
+        ),
+        "salesforce: {on_tls_failure: bounce-at-once, required_on_bad_certificate: terminate}",
         "retry: none",
         "retry: {delays: [1s, 2], expire_after: 1.5h}",
         "codes: rfc",

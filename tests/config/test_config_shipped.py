@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.config.explain import explain_address
-from relay.config.file_shape import SHAPES, HostShape, PolicyShape, keys_of
+from relay.config.file_shape import SHAPES, AuthShape, HostShape, PolicyShape, keys_of
 from relay.config.lint import lint
 from relay.config.policy_file import (
     DEFAULT_POLICY,
@@ -22,6 +22,7 @@ from relay.lab.catalogue import SCENARIOS
 
 POLICIES = sorted(shipped("policies").glob("*.yaml"))
 SURPRISES = {
+    "email-relay": ["email_relays[0].tls"],
     "everything": ["tls"],
     "preferred-verify": ["tls"],
     "queued-required": ["tls"],
@@ -41,6 +42,7 @@ def test_they_are_all_there() -> None:
         "restricted-domains",
         "email-relay",
         "everything",
+        "salesforce-org",
         "queued-required",
         "queued-required-verify",
     }
@@ -103,7 +105,7 @@ def test_everything_has_every_key() -> None:
     # A relay would leave the routes unused, so that it stands there as a comment.
     assert set(keys_of(PolicyShape)) - set(data) == {"relay"}
     words = path.read_text()
-    for name, shape in {**SHAPES, "hosts": HostShape}.items():
+    for name, shape in {**SHAPES, "hosts": HostShape, "auth": AuthShape}.items():
         keys = keys_of(shape) if name != "codes" else ("book", "tls-not-offered")
         assert [key for key in keys if key not in words] == []
 
