@@ -20,6 +20,7 @@ from relay.web.problems import Problem, ProblemError, ProblemKind
 from relay.web.readiness import Readiness
 from relay.web.safety import Access, guarded
 from relay.web.schemas import PROBLEM, record_schemas
+from relay.web.script_routes import script_router
 
 API: Final = "/api/v1"
 OPENAPI: Final = f"{API}/openapi.json"
@@ -45,7 +46,8 @@ def management_app(lab: Lab, *, readiness: Readiness, access: Access, bound: str
 
     `readiness` answers `/readyz`; `bound` is the address that the port listens on.
     """
-    return guarded(make_api(health_router(readiness), [lab_router(lab)]), access, bound=bound)
+    api = make_api(health_router(readiness), [lab_router(lab), script_router(lab)])
+    return guarded(api, access, bound=bound)
 
 
 def make_api(health: APIRouter, routers: Sequence[APIRouter]) -> FastAPI:

@@ -7,8 +7,7 @@ in a thread, so that a long transcript does not hold mail up.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, unique
 from typing import Annotated, Final
 
@@ -25,11 +24,11 @@ from relay.lab.lab import Lab
 from relay.lab.outlook import card_json
 from relay.lab.received import MAX_SESSIONS, ReceivedMessage
 from relay.lab.zone import lab_zone
+from relay.web.answers import JSON, download, json_document
 from relay.web.problems import Problem, ProblemError, ProblemKind
 from relay.web.schemas import answer, json_answer, ref
 from relay.web.zone_file import zone_file
 
-JSON: Final = "application/json"
 PEM: Final = "application/x-pem-file"
 CRL: Final = "application/pkix-crl"  # RFC 2585 section 4.2
 ZONE_FILE: Final = "text/dns"  # RFC 4027
@@ -70,14 +69,14 @@ def _add_certificates(router: APIRouter, lab: Lab) -> None:
     @router.get("/ca.pem", response_class=Response, responses={200: answer("PEM.", {PEM: _OCTETS})})
     async def ca_certificate() -> Response:
         """Return the lab's root certificate: what a client trusts that is to trust the lab."""
-        return _download(lab.authority.root_pem, PEM, "lab-root.pem")
+        return download(lab.authority.root_pem, PEM, "lab-root.pem")
 
     @router.get(
         "/crl.pem", response_class=Response, responses={200: answer("PEM.", {PEM: _OCTETS})}
     )
     async def revocation_list() -> Response:
         """Return the revocation list of the lab's intermediate, as PEM."""
-        return _download(await _crl(lab), PEM, "lab-crl.pem")
+        return download(await _crl(lab), PEM, "lab-crl.pem")
 
     @router.get(
         "/crl.der", response_class=Response, responses={200: answer("DER.", {CRL: _OCTETS})}
@@ -85,7 +84,7 @@ def _add_certificates(router: APIRouter, lab: Lab) -> None:
     async def revocation_list_der() -> Response:
         """Return the revocation list of the lab's intermediate, as DER."""
         found = x509.load_pem_x509_crl(await _crl(lab))
-        return _download(found.public_bytes(Encoding.DER), CRL, "lab-crl.der")
+        return download(found.public_bytes(Encoding.DER), CRL, "lab-crl.der")
 
 
 def _add_zone(router: APIRouter, lab: Lab) -> None:
@@ -106,7 +105,7 @@ def _add_zone(router: APIRouter, lab: Lab) -> None:
         records = lab_zone({name: at for name, at in lab.endpoints.items() if name != capture})
         if wanted is ZoneFormat.TEXT or (wanted is None and ZONE_FILE in accept):
             return Response(zone_file(records), media_type=ZONE_FILE)
-        return await _json(lambda: to_json(dict(records)))
+        return await json_document(lambda: to_json(dict(records)))
 
 
 def _add_scenarios(router: APIRouter, lab: Lab) -> None:
@@ -114,13 +113,13 @@ def _add_scenarios(router: APIRouter, lab: Lab) -> None:
     async def scenarios(family: Family | None = None) -> Response:
         """List every scenario, or those of one family."""
         cards = [card for card in SCENARIOS.values() if family in {None, card.family}]
-        return await _json(lambda: [_scenario_json(lab, card) for card in cards])
+        return await json_document(lambda: [_scenario_json(lab, card) for card in cards])
 
     @router.get("/scenarios/{name}", responses={200: json_answer("One card.", "LabScenario")})
     async def scenario(name: Name) -> Response:
         """Show one scenario: its card, the verdict under each setting, where it listens."""
         card = _find(name)
-        return await _json(lambda: _scenario_json(lab, card))
+        return await json_document(lambda: _scenario_json(lab, card))
 
 
 def _add_testimony(router: APIRouter, lab: Lab) -> None:
@@ -131,7 +130,7 @@ def _add_testimony(router: APIRouter, lab: Lab) -> None:
     async def sessions(name: Name, offset: Offset = 0, limit: Limit = 100) -> Response:
         """List a receiver's sessions, failed handshakes and open ones too."""
         found = lab.received(_find(name).name)
-        return await _json(lambda: _page(found, offset, limit))
+        return await json_document(lambda: _page(found, offset, limit))
 
     @router.get(
         "/scenarios/{name}/messages",
@@ -140,7 +139,7 @@ def _add_testimony(router: APIRouter, lab: Lab) -> None:
     async def messages(name: Name, offset: Offset = 0, limit: Limit = 100) -> Response:
         """List the messages that a receiver took; the first that is kept is number 1."""
         found = lab.messages(_find(name).name)
-        return await _json(lambda: _page(found, offset, limit))
+        return await json_document(lambda: _page(found, offset, limit))
 
     @router.get(
         "/scenarios/{name}/messages/{number}/raw",
@@ -153,7 +152,7 @@ def _add_testimony(router: APIRouter, lab: Lab) -> None:
         found = lab.messages(card.name)
         at = len(found) if number is Latest.LATEST else int(number)
         message = _message(card, found, at)
-        return _download(message.content, MESSAGE, f"{card.name}-{at}.eml")
+        return download(message.content, MESSAGE, f"{card.name}-{at}.eml")
 
     @router.post("/reset", status_code=204, response_class=Response)
     async def reset() -> Response:
@@ -208,19 +207,5 @@ def _page(items: Sequence[object], offset: int, limit: int) -> dict[str, Json]:
     }
 
 
-async def _json(make: Callable[[], Json]) -> Response:
-    """Return what `make` makes, in a thread, as a JSON document."""
-    return Response(await asyncio.to_thread(lambda: json.dumps(make()).encode()), media_type=JSON)
-
-
 async def _crl(lab: Lab) -> bytes:
     return await asyncio.to_thread(lab.authority.crl_path.read_bytes)
-
-
-def _download(content: bytes, media_type: str, name: str) -> Response:
-    """Return a file to keep, which no browser shows as a page of ours."""
-    return Response(
-        content,
-        media_type=media_type,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )

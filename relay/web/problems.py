@@ -32,6 +32,7 @@ class ProblemKind(Enum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     BAD_PARAMETERS = "bad-parameters"
     BAD_REQUEST = "bad-request"
+    BAD_SCRIPTS = "bad-scripts"
     HOST_NOT_ALLOWED = "host-not-allowed"
     CROSS_ORIGIN = "cross-origin"
     TOKEN_REQUIRED = "token-required"  # noqa: S105 - a name, not a token
@@ -63,6 +64,9 @@ _MEANINGS: Final[Mapping[ProblemKind, _Meaning]] = MappingProxyType(
             HTTPStatus.UNPROCESSABLE_ENTITY, "The parameters can't be used"
         ),
         ProblemKind.BAD_REQUEST: _Meaning(HTTPStatus.BAD_REQUEST, "The request can't be read"),
+        ProblemKind.BAD_SCRIPTS: _Meaning(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The fault scripts can't be used"
+        ),
         ProblemKind.HOST_NOT_ALLOWED: _Meaning(
             HTTPStatus.MISDIRECTED_REQUEST, "This host name is not served"
         ),

@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from relay.core.addresses import Address, DomainPattern
+from relay.core.fault_scripts import FaultScript
 from relay.core.routing import HostAddress
 from relay.core.scenarios import Scenario
 from relay.core.settings import Protection, TlsSetting
@@ -22,7 +24,8 @@ from relay.web.problems import MEDIA_TYPE
 JsonSchema = dict[str, Any]
 
 _REFERENCE: Final = "#/components/schemas/{model}"
-_RECORDS: Final = (HostAddress, ReceivedMessage, ReceivedSession, Scenario)
+_RECORDS: Final = (FaultScript, HostAddress, ReceivedMessage, ReceivedSession, Scenario)
+_AS_TEXT: Final = (Address, DomainPattern)
 _TEXT: Final[JsonSchema] = {"type": "string"}
 _COUNT: Final[JsonSchema] = {"type": "integer", "minimum": 0}
 
@@ -32,6 +35,12 @@ class _JsonForm(GenerateJsonSchema):
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
         return _object(size=_COUNT, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
+
+    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
+        return {"description": "Seconds.", "type": "number"}
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _TEXT if schema["cls"] in _AS_TEXT else super().dataclass_schema(schema)
 
 
 def record_schemas() -> dict[str, JsonSchema]:
@@ -44,6 +53,7 @@ def record_schemas() -> dict[str, JsonSchema]:
     )
     return {
         **found["$defs"],
+        "FaultScripts": {"type": "array", "items": ref("FaultScript")},
         "LabScenario": _lab_scenario(),
         "LabScenarios": {"type": "array", "items": ref("LabScenario")},
         "ReceivedSessions": _page_of("ReceivedSession"),

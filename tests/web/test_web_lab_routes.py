@@ -146,3 +146,15 @@ async def test_reset_forgets_for_the_lab_and_for_the_port(
     assert (await client.post(f"{LAB}/reset")).status_code == 204
     assert lab.received("good") == ()
     assert (await client.get(f"{LAB}/scenarios/good/sessions")).json()["total"] == 0
+
+
+@pytest.mark.parametrize("name", ["null-mx", "mx-many"])
+async def test_a_scenario_about_dns_has_a_card_and_no_sessions(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    card = (await client.get(f"/api/v1/lab/scenarios/{name}")).json()
+    assert card["family"] == "dns"
+    assert card["listens"] is None
+    for kind in ("sessions", "messages"):
+        page = await client.get(f"/api/v1/lab/scenarios/{name}/{kind}")
+        assert page.json() == {"total": 0, "offset": 0, "items": []}

@@ -10,10 +10,19 @@ from fastapi.openapi.models import OpenAPI
 from jsonschema import Draft202012Validator
 from web_client import deliver
 
+from relay.config.fault_script_file import load_fault_scripts_text
 from relay.lab.lab import Lab
 
 DOCUMENT = "/api/v1/openapi.json"
 LAB = "/api/v1/lab"
+SCRIPTS = """
+scripts:
+  - scenario: good
+    rules:
+      - {phase: rcpt, recipient: "slow*@*.test", after: 30s, delay: 10s}
+      - {phase: mail, chance: 20%, reply: 450 4.2.1 Mailbox busy}
+      - {phase: data, every: 3, do: drop}
+"""
 
 
 async def document_of(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -45,12 +54,13 @@ async def test_the_document_is_openapi_31_and_every_reference_leads_somewhere(
     assert references
     assert {r.removeprefix("#/components/schemas/") for r in references} <= set(schemas)
     operations = every(document["paths"], "operationId")
-    assert len(set(operations)) == len(operations) == 12
+    assert len(set(operations)) == len(operations) == 15
     for operation in [o for path in document["paths"].values() for o in path.values()]:
         assert operation["summary"]
         assert operation["description"]
         assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}
-        assert "422" not in operation["responses"]
+        refused = operation["responses"].get("422", operation["responses"]["default"])
+        assert refused["content"].keys() == {"application/problem+json"}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,8 @@ async def test_the_document_is_openapi_31_and_every_reference_leads_somewhere(
         (f"{LAB}/scenarios/good", f"{LAB}/scenarios/{{name}}"),
         (f"{LAB}/scenarios/good/sessions", f"{LAB}/scenarios/{{name}}/sessions"),
         (f"{LAB}/scenarios/good/messages", f"{LAB}/scenarios/{{name}}/messages"),
+        (f"{LAB}/scenarios/null-mx", f"{LAB}/scenarios/{{name}}"),
+        (f"{LAB}/scripts", f"{LAB}/scripts"),
         (f"{LAB}/scenarios/bad", f"{LAB}/scenarios/{{name}}"),
         (f"{LAB}/scenarios/good/sessions?limit=x", f"{LAB}/scenarios/{{name}}/sessions"),
     ],
@@ -71,6 +83,7 @@ async def test_an_answer_fits_its_schema(
     client: httpx.AsyncClient, lab: Lab, path: str, route: str
 ) -> None:
     await deliver(await lab.address("good"), b"x\r\n")
+    lab.load_scripts(load_fault_scripts_text(SCRIPTS, name="test"))
     document = await document_of(client)
     answer = await client.get(path)
     responses = document["paths"][route]["get"]["responses"]
