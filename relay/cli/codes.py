@@ -1,147 +1,119 @@
-"""`relay codes`: what a code means, what emits it here, and how to see it happen."""
+"""`relay codes`: what a code or a bounce means, what is behind it, and how to see it happen."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.console import ExitCode, console, fail, print_json
 
-_REPLY = re.compile(r"(?<![\d.])([2-5]\d\d)(?![\d.])")
-_ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Emitted:
-    """An entry of a code book that has the code: the book, the failure, and the whole text."""
-
-    book: str
-    when: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reproduced:
-    """A scenario that ends in the code, and the settings under which it does."""
-
-    scenario: str
-    settings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """What is known of a code; the meanings are None where nothing is."""
-
-    reply: int | None
-    enhanced: str | None
-    kind: str
-    reply_meaning: str | None
-    enhanced_meaning: str | None
-    emitted: tuple[Emitted, ...]
-    reproduce: tuple[Reproduced, ...]
+    from relay.core.code_sources import Meaning
+    from relay.core.codebook import CodeBook
 
 
 def codes(
     *,
     code: Annotated[
-        list[str],
-        typer.Argument(metavar="CODE...", help="451, 4.7.5, '451 4.7.5', or a line with it."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[CODE|LINE]",
+            help="451, 4.7.5, '451 4.7.5', or a line of a log or bounce. Without one, standard "
+            "input is read: such lines, or a message that came back (.eml).",
+            show_default=False,
+        ),
+    ] = None,
+    book: Annotated[
+        str | None,
+        typer.Option(
+            "--book",
+            metavar="NAME",
+            help="Show that code book, or only its texts: salesforce, postfix, exchange, rfc.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Explain a code: its meaning, whether it is final, and the scenarios that reproduce it.
+    """Explain a code or a bounce: whether it is final, its causes, and how to reproduce each.
 
-    Exits 3 where no code is found in what was given, or none that is known.
+    The likeliest cause comes first. Without a code and without input: lists the codes.
+    Exits 3 where nothing that was given is known.
     """
-    text = " ".join(code)
-    reply, enhanced = _REPLY.search(text), _ENHANCED.search(text)
-    if reply is None and enhanced is None:
+    from relay.cli.codes_input import items_of, items_of_text, piped
+
+    books = _books(book)
+    if code:
+        found = items_of_text(" ".join(code))
+    elif book is None and (content := piped()).strip():
+        found = items_of(content)
+    else:
+        _list(books, as_json=json, whole=book is None)
+        return
+    if not found or all(
+        item.explanation.finality.value == "unknown" and not item.explanation.known
+        for item in found
+    ):
         fail(
-            f"no code in {text!r}",
+            "no code, and no wording that is known",
             hint="Give one such as: relay codes 451 4.7.5",
             code=ExitCode.UNDETERMINED,
         )
-    found = _explain(int(reply[1]) if reply else None, enhanced[0] if enhanced else None)
+    from relay.cli.codes_view import item_table, shown
+
+    every = [shown(item, books) for item in found]
     if json:
         from relay.core.jsonform import to_json
 
-        print_json(to_json(found))
+        print_json([to_json(one) for one in every])
     else:
-        _print(found)
-    known = found.reply_meaning or found.enhanced_meaning
+        for number, one in enumerate(every):
+            if number:
+                typer.echo()
+            console().print(item_table(one))
+    known = any(item.explanation.known for item in found)
     raise typer.Exit(ExitCode.AS_EXPECTED if known else ExitCode.UNDETERMINED)
 
 
-def _explain(reply: int | None, enhanced: str | None) -> Explained:
-    from relay.core.code_meanings import ENHANCED_CODES, REPLY_CODES, SPECIAL
+def _books(name: str | None) -> tuple[CodeBook, ...]:
     from relay.core.codebook_data import CODE_BOOKS
 
-    detail = enhanced.partition(".")[2] if enhanced else ""
-    digit = str(reply)[0] if reply else (enhanced or "")[:1]
-    return Explained(
-        reply=reply,
-        enhanced=enhanced,
-        kind={"2": "success", "3": "intermediate", "4": "transient", "5": "permanent"}[digit],
-        reply_meaning=REPLY_CODES.get(reply) if reply else None,
-        enhanced_meaning=SPECIAL.get(enhanced or "") or ENHANCED_CODES.get(detail),
-        emitted=tuple(
-            Emitted(book=book.name, when=kind.value, text=str(entry))
-            for book in CODE_BOOKS.values()
-            for kind, entry in book.entries.items()
-            if reply in {None, entry.status.code} and enhanced in {None, entry.status.enhanced}
-        ),
-        reproduce=tuple(_reproduce(reply, enhanced)),
-    )
+    if name is not None and name not in CODE_BOOKS:
+        fail(f"there is no code book {name!r}", hint=f"allowed: {', '.join(CODE_BOOKS)}")
+    return tuple(CODE_BOOKS.values()) if name is None else (CODE_BOOKS[name],)
 
 
-def _reproduce(reply: int | None, enhanced: str | None) -> Iterator[Reproduced]:
-    from relay.audit.expectations import EXPECTATIONS
-    from relay.core.replies import StatusCode
+def _list(books: tuple[CodeBook, ...], *, as_json: bool, whole: bool) -> None:
+    from relay.cli.codes_view import book_table, reply_table
+    from relay.core.code_lists import PARDOT_ENHANCED_CODES, PARDOT_REPLY_CODES, SALESFORCE_NDR
+    from relay.core.code_meanings import ENHANCED_CODES, REPLY_CODES, SPECIAL
+    from relay.core.jsonform import to_json
 
-    for scenario, row in EXPECTATIONS.items():
-        refused = {s: StatusCode.parse(e.code) for s, e in row.items() if e.code}
-        settings = tuple(
-            setting.label
-            for setting, status in refused.items()
-            if reply in {None, status.code} and enhanced in {None, status.enhanced}
+    if as_json:
+        texts = {
+            book.name: {kind.value: str(entry) for kind, entry in book.entries.items()}
+            for book in books
+        }
+        lists: dict[str, Mapping[int, Meaning] | Mapping[str, Meaning]] = {
+            "reply_codes": REPLY_CODES,
+            "enhanced_codes": ENHANCED_CODES,
+            "of_one_vendor": SPECIAL,
+            "salesforce_ndr": SALESFORCE_NDR,
+            "pardot_reply_codes": PARDOT_REPLY_CODES,
+            "pardot_enhanced_codes": PARDOT_ENHANCED_CODES,
+        }
+        more = {
+            name: {str(code): to_json(meaning) for code, meaning in entries.items()}
+            for name, entries in (lists.items() if whole else ())
+        }
+        print_json({"books": to_json(texts), **more})
+        return
+    console().print(book_table(books[0]))
+    if whole:
+        typer.echo()
+        console().print(reply_table())
+        typer.echo(
+            "\nrelay codes 451 4.7.5 explains one; --book shows another book; "
+            "--json has every list."
         )
-        if settings:
-            yield Reproduced(scenario=scenario, settings=settings)
-
-
-_KIND = {
-    "success": "success",
-    "intermediate": "intermediate: the dialog goes on",
-    "transient": "transient: the sender may try again",
-    "permanent": "permanent: the sender must not try again",
-}
-
-
-def _print(found: Explained) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-
-    def row(head: str, words: str) -> None:
-        table.add_row(Text(head, style="bold"), Text(words))
-
-    unknown = "not a code that is known here"
-    if found.reply:
-        row(str(found.reply), found.reply_meaning or unknown)
-    if found.enhanced:
-        row(found.enhanced, found.enhanced_meaning or unknown)
-    row("Kind", _KIND[found.kind])
-    for entry in found.emitted:
-        row("Emitted", f"{entry.text} ({entry.book}: {entry.when})")
-    for case in found.reproduce:
-        row("Seen with", f"lab/{case.scenario} under {', '.join(case.settings)}")
-    if found.reproduce:
-        row("Try it", f"relay send anyone@{found.reproduce[0].scenario}.lab.test")
-    console().print(table)

@@ -1,0 +1,102 @@
+"""What `relay codes` is given: a code, lines of a log, or a message that came back."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from relay.core.code_explain import Explanation, Finality, explain
+from relay.core.records import Reading
+
+MAX_OCTETS: Final = 50_000_000
+"""Octets read from standard input."""
+
+_RECORD: Final = re.compile(
+    r"\s*(?:[A-Z][a-z]{2}\s+\d{1,2} \d\d:|\d{4}-\d\d-\d\d|\d\d?/\d\d?/\d{4})"
+)
+"""How a log's lines begin: with a time."""
+_MESSAGE_FIELDS: Final = (
+    "From", "To", "Subject", "Date", "Received", "Return-Path", "Message-ID", "MIME-Version",
+    "Content-Type",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing to explain, and how often it was there.
+
+    `recipient`, `host` and `reading` are what a notification says of it; None otherwise.
+    """
+
+    explanation: Explanation
+    count: int = 1
+    recipient: str | None = None
+    host: str | None = None
+    reading: Reading | None = None
+
+
+def piped() -> bytes:
+    """Return what comes on standard input; nothing where that is a terminal or closed."""
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        return b""
+    return sys.stdin.buffer.read(MAX_OCTETS)
+
+
+def items_of(content: bytes) -> tuple[Item, ...]:
+    """Return what is worth explaining in lines of text, or in a message that came back."""
+    from email import message_from_bytes
+
+    head = message_from_bytes(content)
+    if sum(name in head for name in _MESSAGE_FIELDS) >= 2:
+        return tuple(_of_message(content))
+    return items_of_text(content.decode("utf-8", errors="replace"))
+
+
+def items_of_text(text: str) -> tuple[Item, ...]:
+    """Return one item for each different thing that the lines say.
+
+    A line that says nothing by itself, and does not begin a log's record, continues the one before.
+    Of several, those that tell of success are left out.
+    """
+    found = [explain(part) for part in _parts(text)]
+    telling = [e for e in found if e.finality not in {Finality.SUCCESS, Finality.INTERMEDIATE}]
+    return tuple(_counted(telling or found))
+
+
+def _parts(text: str) -> Iterator[str]:
+    current: list[str] = []
+    for line in filter(str.strip, text.splitlines()):
+        alone = explain(line)
+        says_something = alone.known or alone.finality is not Finality.UNKNOWN
+        begins = bool(_RECORD.match(line))
+        if current and (says_something or begins):
+            yield "\n".join(current)
+            current = []
+        if says_something or (current and not begins) or not begins:
+            current.append(line)
+    if current:
+        yield "\n".join(current)
+
+
+def _counted(found: list[Explanation]) -> Iterator[Item]:
+    groups: dict[object, list[Explanation]] = {}
+    for one in found:
+        first = one.causes[0].cause if one.causes else None
+        groups.setdefault((one.reply, one.enhanced, first), []).append(one)
+    for same in groups.values():
+        yield Item(explanation=same[0], count=len(same))
+
+
+def _of_message(content: bytes) -> Iterator[Item]:
+    from relay.formats.dsn_reading import read_report
+
+    for reported in read_report(content):
+        yield Item(
+            explanation=explain(f"{reported.status} {reported.text}"),
+            recipient=reported.addresses[0] if reported.addresses else None,
+            host=reported.host,
+            reading=reported.reading,
+        )
