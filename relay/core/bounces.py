@@ -22,7 +22,7 @@ from relay.core.outcomes import (
     Stage,
     TlsRefusal,
 )
-from relay.core.records import Attempt, Bounce, BounceAction, Envelope, Notified
+from relay.core.records import Attempt, Bounce, BounceAction, Envelope, MatchedRule, Notified
 from relay.core.replies import StatusCode
 from relay.core.salesforce import BounceManagement
 from relay.core.salesforce_view import SaidBy, salesforce_view
@@ -184,13 +184,15 @@ def make_returned_bounce(
     bounce_id: str,
     original: Envelope,
     recipient: str,
-    last: Attempt,
+    rule: MatchedRule,
+    route: str,
+    host: str | None,
+    session_id: str | None,
+    attempts: int,
     status: StatusCode,
     text: str,
     action: BounceAction,
-    attempts: int,
     returned_in: str,
-    host: str | None,
     at: datetime,
     notified: Notified,
     management: BounceManagement | None,
@@ -198,8 +200,9 @@ def make_returned_bounce(
 ) -> Bounce:
     """Build the record of a failure that a notification reported after the host took the message.
 
-    `last` is the recipient's last attempt. `host` is the one that refused, as the notification has
-    it; without one, it is the host that took the message.
+    `rule`, `route`, `session_id` and `attempts` are those of the recipient's last attempt. `host`
+    is the one that refused, as the notification has it, or else the one that took the message.
+    `returned_in` is the id of the message that came back.
     """
     delayed = action is BounceAction.DELAYED
     return Bounce(
@@ -223,14 +226,14 @@ def make_returned_bounce(
         ),
         result_type=None,
         faults=(),
-        setting=last.rule.setting,
-        rule=last.rule,
-        route=last.route,
-        host=host or (last.hop.host if last.hop else None),
+        setting=rule.setting,
+        rule=rule,
+        route=route,
+        host=host,
         address=None,
         stage=Stage.OUT_OF_BAND,
         attempts=attempts,
-        session_id=last.session_id,
+        session_id=session_id,
         at=at,
         will_retry_at=None,
         notified=notified,

@@ -14,8 +14,10 @@ from relay.core.records import Envelope, ReplyMode
 from relay.core.replies import StatusCode
 from relay.core.routing import ONE_TRY
 from relay.core.steps import Done, GiveUp
+from relay.core.verp import encode_verp
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
+from relay.engine.returning import ReturnedMail, Returns
 from relay.engine.rounds import InHand, Rounds
 from relay.engine.settling import Settled
 from relay.formats.heads import read_head
@@ -36,6 +38,7 @@ class Acceptor:
         hostname: str,
         in_force: Callable[[], PolicyInForce],
         rounds: Rounds,
+        returns: Returns,
         journal: JournalWriter,
         clock: Clock,
         new_id: Callable[[], str],
@@ -45,6 +48,7 @@ class Acceptor:
         self._hostname = hostname
         self._in_force = in_force
         self._rounds = rounds
+        self._returns = returns
         self._journal = journal
         self._clock = clock
         self._new_id = new_id
@@ -61,6 +65,8 @@ class Acceptor:
         policy = in_force.policy
         message = self._envelope(incoming, policy)
         try:
+            if (returned := self._returned(message)) is not None:
+                return await self._take_back(returned)
             match policy.delivery.reply:
                 case ReplyMode.QUEUED:
                     return await self._queue(message)
@@ -79,6 +85,10 @@ class Acceptor:
         head = read_head(incoming.content)
         # A recipient named twice gets one copy (RFC 5321 section 4.5.3.1.8 leaves it to us).
         recipients = tuple(dict.fromkeys(incoming.recipients))
+        management = policy.salesforce.bounces
+        sent_from = None
+        if management is not None and incoming.reverse_path:
+            sent_from = encode_verp(incoming.reverse_path, message_id, management.domain)
         envelope = Envelope(
             id=message_id,
             reverse_path=incoming.reverse_path,
@@ -95,8 +105,26 @@ class Acceptor:
             message_id_header=head.message_id,
             subject=head.subject,
             dsn=incoming.dsn,
+            sent_from=sent_from,
         )
         return InHand(envelope=envelope, content=content, recipients=recipients)
+
+    def _returned(self, message: InHand) -> ReturnedMail | None:
+        """Return the message as one that came back, where it came to our own reverse paths."""
+        found = {r: o for r in message.recipients if (o := self._returns.original(r)) is not None}
+        if not found:
+            return None
+        return ReturnedMail(envelope=message.envelope, content=message.content, originals=found)
+
+    async def _take_back(self, mail: ReturnedMail) -> CodeEntry:
+        batch = self._returns.take(mail, at=mail.envelope.received_at)
+        await self._journal.write(batch)
+        for new in batch.messages:
+            self._observer.accepted(new.envelope)
+        for bounce in batch.bounces:
+            self._observer.bounced(bounce)
+        self._wake_queue()
+        return CodeEntry(_TAKEN, f"Ok: returned mail noted, {mail.envelope.id}")
 
     async def _queue(self, message: InHand) -> CodeEntry:
         await self._store(message, RecipientState.QUEUED)
@@ -132,10 +160,21 @@ def _answer(envelope: Envelope, steps: dict[str, Settled], policy: Policy) -> Co
     if delivered == len(steps):
         return CodeEntry(_TAKEN, f"Ok: delivered, {envelope.id}")
     if delivered:
-        told = "the others get a notification" if envelope.reverse_path else "the others are lost"
         return CodeEntry(
-            _TAKEN, f"Ok: delivered to {delivered} of {len(steps)}, {told}, {envelope.id}"
+            _TAKEN,
+            f"Ok: delivered to {delivered} of {len(steps)}, {_told(envelope, policy)}, "
+            f"{envelope.id}",
         )
     first = next(iter(steps.values()))
     assert isinstance(first, GiveUp), "one round without a schedule ends in an outcome"
     return policy.codes.entry(first.cause)
+
+
+def _told(envelope: Envelope, policy: Policy) -> str:
+    """Say what becomes of the failures in a message that others got."""
+    management = policy.salesforce.bounces
+    if not envelope.reverse_path:
+        return "the others are lost"
+    if management is not None and not management.return_to_sender:
+        return "bounce management noted the others"
+    return "the others get a notification"

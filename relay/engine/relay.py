@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -21,10 +22,12 @@ from relay.core.records import Session
 from relay.engine.accepting import Acceptor
 from relay.engine.attempts import Attempts
 from relay.engine.clock import SystemClock
+from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer, Observers, Unobserved
 from relay.engine.queue import Queue
 from relay.engine.records import Records
+from relay.engine.returning import Returns
 from relay.engine.rounds import Rounds
 from relay.engine.settling import Settler
 from relay.engine.telling import Teller, end_telling
@@ -33,6 +36,7 @@ from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
 from relay.inbound.server_tls import server_context
 from relay.journal.api import Batch, JournalReader, NewMessage
+from relay.journal.contacts_store import CONTACTS_FILE, ContactsStore
 from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
@@ -182,6 +186,13 @@ class Relay:
 
         notifier = await self._open_notifier(journal.reader, submit)
         observer = Observers(self._observer, *([] if notifier is None else [notifier]))
+        flags = Flags(
+            journal=journal.reader,
+            contacts=ContactsStore(options.journal.with_name(CONTACTS_FILE)),
+        )
+        returns = Returns(
+            journal=journal.reader, flags=flags, policy=lambda: self.policy, new_id=self._new_id
+        )
         rounds = Rounds(
             attempts=Attempts(
                 hostname=options.hostname,
@@ -189,7 +200,10 @@ class Relay:
                 clock=self._clock,
                 new_id=self._new_id,
             ),
-            settler=Settler(hostname=options.hostname, new_id=self._new_id),
+            settler=Settler(
+                hostname=options.hostname, new_id=self._new_id, earlier_soft=flags.earlier_soft
+            ),
+            flags=flags,
             resolver=ChainedResolver(
                 lab=self._lab,
                 names=names,
@@ -218,6 +232,7 @@ class Relay:
             hostname=options.hostname,
             in_force=lambda: self._in_force,
             rounds=rounds,
+            returns=returns,
             journal=journal.writer,
             clock=self._clock,
             new_id=self._new_id,
@@ -237,17 +252,17 @@ class Relay:
         async def keep(session: Session) -> None:
             await journal.writer.write(Batch(sessions=(session,)))
 
-        certificate = self._certificate(authority)
         listeners = Listeners(
             accept=acceptor.accept,
             session_sink=keep,
-            server_context=server_context(chain=certificate.chain, key=certificate.key),
+            server_context=self._server_context(authority),
             hostname=options.hostname,
             limits=options.limits,
             credentials=options.credentials,
             now=self._clock.now,
             new_id=self._new_id,
             bare_line_ends=lambda: self._in_force.policy.delivery.bare_line_ends,
+            refuse_recipient=returns.refusal,
         )
         self._endpoints = await listeners.start(options.listeners)
 
@@ -284,6 +299,10 @@ class Relay:
         queue.stop()
         await asyncio.wait({running}, timeout=self._options.grace.total_seconds())
         running.cancel()
+
+    def _server_context(self, authority: LabAuthority) -> SSLContext:
+        certificate = self._certificate(authority)
+        return server_context(chain=certificate.chain, key=certificate.key)
 
     def _certificate(self, authority: LabAuthority) -> ServerCertificate:
         if self._options.certificate is not None:

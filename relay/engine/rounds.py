@@ -18,6 +18,7 @@ from relay.core.records import Attempt, Envelope
 from relay.core.routing import ClearText, RetrySchedule, route
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
 from relay.engine.attempts import Attempts, Result, Task
+from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.records import Records
@@ -57,6 +58,7 @@ class Rounds:
         attempts: Attempts,
         settler: Settler,
         resolver: Resolver,
+        flags: Flags,
         listeners: Callable[[], Iterable[tuple[str, int]]],
         records: Records,
         clock: Clock,
@@ -65,6 +67,7 @@ class Rounds:
         self._attempts = attempts
         self._settler = settler
         self._resolver = resolver
+        self._flags = flags
         self._listeners = listeners
         self._records = records
         self._clock = clock
@@ -156,6 +159,10 @@ class Rounds:
                     accepted_at=message.envelope.received_at,
                     now=self._clock.now(),
                 )
+                if isinstance(step, Try | NoHost) and (
+                    refusal := self._flags.suppressed(message.envelope, recipient, policy)
+                ):
+                    step = NoHost(round=step.round, failure=refusal)
                 match step:
                     case Try() | NoHost():
                         tries[step].append(recipient)

@@ -23,6 +23,8 @@ from relay.core.records import (
     ReplyMode,
 )
 from relay.core.replies import StatusCode
+from relay.core.routing import RouteOrigin
+from relay.core.salesforce import BounceManagement
 from relay.core.steps import Done, GiveUp, Wait
 from relay.core.tls_policy import strictest
 from relay.formats.dsn import (
@@ -77,10 +79,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settler:
-    """Settles rounds under the name that this relay reports with."""
+    """Settles rounds under the name that this relay reports with.
+
+    `earlier_soft` counts an address's soft bounces, as far as a rule for bounces asks.
+    """
 
     hostname: str
     new_id: Callable[[], str]
+    earlier_soft: Callable[[str, BounceManagement | None], int] = lambda _address, _management: 0
 
     def settle(self, over: Round) -> Settlement:
         """Return what follows from where each recipient rests."""
@@ -134,6 +140,9 @@ class Settler:
             at=over.at,
             will_retry_at=step.until if isinstance(step, Wait) else None,
             notified=_notified(over, recipient, action, first=attempts[-1].round == 1),
+            management=over.policy.salesforce.bounces,
+            through_relay=_through_relay(over, recipient),
+            earlier_soft=self.earlier_soft(recipient, over.policy.salesforce.bounces),
         )
 
     def _notification(self, over: Round, reported: Sequence[ReportedRecipient]) -> NewMessage:
@@ -219,7 +228,18 @@ def _notified(over: Round, recipient: str, action: BounceAction, *, first: bool)
             told = first and request.wants(Notify.DELAY)
         case _:
             assert_never(action)
-    return Notified.SENDER if told else Notified.NOBODY
+    if not told:
+        return Notified.NOBODY
+    management = over.policy.salesforce.bounces
+    returns = management is None or management.return_to_sender
+    return Notified.SENDER if returns else Notified.BOUNCE_MANAGEMENT
+
+
+def _through_relay(over: Round, recipient: str) -> bool:
+    """Whether the hosts are those of a relay, not the recipient's own."""
+    sender = domain_of(over.envelope.reverse_path)
+    route = over.policy.way(parse_address(recipient).domain, sender=sender).route
+    return route.origin in {RouteOrigin.RELAY, RouteOrigin.EMAIL_RELAY}
 
 
 def _state(step: Settled) -> tuple[RecipientState, datetime | None]:

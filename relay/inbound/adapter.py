@@ -73,7 +73,12 @@ class RelaySMTP(SMTP):
         self._limits = service.limits
         self._kind = kind
         self._input = ClientInput()
-        self._dialog = Dialog(kind=kind, hostname=service.hostname, limits=service.limits)
+        self._dialog = Dialog(
+            kind=kind,
+            hostname=service.hostname,
+            limits=service.limits,
+            refuse_recipient=service.refuse_recipient,
+        )
         self._record = SessionLog(
             id=service.new_id(),
             mode=TlsMode.IMPLICIT if kind is ListenerKind.SMTPS else TlsMode.STARTTLS,

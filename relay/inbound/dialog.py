@@ -17,7 +17,7 @@ from relay.core.codebook import CodeEntry
 from relay.core.dsn import DsnRequest, RecipientRequest
 from relay.inbound import replies
 from relay.inbound.commands import Mail, parse_hello, parse_mail, parse_rcpt
-from relay.inbound.incoming import Incoming, ListenerKind
+from relay.inbound.incoming import Incoming, ListenerKind, RefuseRecipient, any_recipient
 from relay.inbound.limits import InboundLimits
 from relay.inbound.sasl import MECHANISMS
 
@@ -27,8 +27,16 @@ _BEFORE_STARTTLS: Final = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
 class Dialog:
     """One session's dialog. `user` is who logged in, None before."""
 
-    def __init__(self, *, kind: ListenerKind, hostname: str, limits: InboundLimits) -> None:
+    def __init__(
+        self,
+        *,
+        kind: ListenerKind,
+        hostname: str,
+        limits: InboundLimits,
+        refuse_recipient: RefuseRecipient = any_recipient,
+    ) -> None:
         self._kind = kind
+        self._refuse_recipient = refuse_recipient
         self._hostname = hostname
         self._limits = limits
         self._encrypted = False
@@ -130,6 +138,9 @@ class Dialog:
             return recipient
         if len(self._recipients) >= self._limits.recipients:
             return replies.TOO_MANY_RECIPIENTS
+        refusal = self._refuse_recipient(recipient.recipient)
+        if refusal is not None:
+            return refusal
         self._recipients.append(recipient)
         return replies.RECIPIENT_OK
 

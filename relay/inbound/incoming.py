@@ -58,3 +58,10 @@ It runs to its end even when the client goes away meanwhile. Where it raises, th
 
 SessionSink = Callable[[Session], Awaitable[None]]
 """Takes the record of a session at its end, one whose TLS handshake failed included."""
+
+RefuseRecipient = Callable[[str], CodeEntry | None]
+"""Returns the reply that refuses a recipient, or None to take it; quick, and never raises."""
+
+
+def any_recipient(_recipient: str) -> None:
+    """Refuse nobody."""

@@ -19,7 +19,14 @@ from relay.core.delivery import BareLineEnds
 from relay.inbound.adapter import RelaySMTP
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials
-from relay.inbound.incoming import Accept, Incoming, ListenerKind, SessionSink
+from relay.inbound.incoming import (
+    Accept,
+    Incoming,
+    ListenerKind,
+    RefuseRecipient,
+    SessionSink,
+    any_recipient,
+)
 from relay.inbound.limits import InboundLimits
 from relay.inbound.service import Service
 
@@ -126,7 +133,8 @@ class Listeners:
 
     `hostname` is the name in the greeting, and the domain of `Postmaster` without one; ValueError
     where it is no domain name. `now` returns aware times; `new_id` names sessions and references.
-    `bare_line_ends` is asked anew for every message.
+    `bare_line_ends` is asked anew for every message, `refuse_recipient` for every recipient: what
+    it returns is the reply to RCPT, and None lets the recipient pass.
     Must be started and stopped in one event loop.
     """
 
@@ -142,6 +150,7 @@ class Listeners:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         bare_line_ends: Callable[[], BareLineEnds] = lambda: BareLineEnds.REFUSE,
+        refuse_recipient: RefuseRecipient = any_recipient,
     ) -> None:
         self._service = Service(
             accept=accept,
@@ -154,6 +163,7 @@ class Listeners:
             new_id=new_id,
             buffered=Buffered(limits.buffered),
             bare_line_ends=bare_line_ends,
+            refuse_recipient=refuse_recipient,
         )
         self._servers: list[asyncio.Server] = []
         self._endpoints: tuple[Endpoint, ...] = ()

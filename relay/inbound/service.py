@@ -14,7 +14,7 @@ from relay.core.delivery import BareLineEnds
 from relay.inbound import replies
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials
-from relay.inbound.incoming import Accept, SessionSink
+from relay.inbound.incoming import Accept, RefuseRecipient, SessionSink, any_recipient
 from relay.inbound.limits import InboundLimits
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Service:
     new_id: Callable[[], str]
     buffered: Buffered
     bare_line_ends: Callable[[], BareLineEnds]
+    refuse_recipient: RefuseRecipient = any_recipient
     live: set[RelaySMTP] = field(default_factory=set)
     per_client: Counter[str] = field(default_factory=Counter)
 

@@ -22,6 +22,8 @@ from relay.journal.api import JournalError
 from relay.journal.codec import from_microseconds, to_microseconds
 from relay.journal.statements import storable
 
+CONTACTS_FILE: Final = "contacts.sqlite3"
+"""The file's name beside the journal."""
 FORMAT: Final = 1
 """The number of this layout (`PRAGMA user_version`)."""
 APPLICATION_ID: Final = int.from_bytes(b"RLco")

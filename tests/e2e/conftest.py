@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "lookup"))  # the name server of the tests
+sys.path.append(str(Path(__file__).parents[1] / "formats"))  # bounces of other mail servers
 
 from e2e_fixtures import certificates, start
 
