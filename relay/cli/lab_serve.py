@@ -7,11 +7,24 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.console import ExitCode, fail, print_json, say
+from relay.cli.lab_own import NAME as OWN
+from relay.cli.lab_own import (
+    OwnCertOption,
+    OwnChainOption,
+    OwnKeyOption,
+    OwnReceiver,
+    open_own,
+    own_lines,
+    own_plain,
+    start_own,
+)
+from relay.cli.lab_scripts import ScriptOption, open_scripts, plain, read_again, told
 from relay.cli.signals import Request, requests
 from relay.cli.state import StateDir, StateOption
 from relay.cli.web_port import (
@@ -30,8 +43,11 @@ from relay.cli.web_port import (
 )
 
 if TYPE_CHECKING:
+    from relay.core.fault_scripts import FaultScript
     from relay.core.jsonform import Json
     from relay.core.routing import HostAddress, NameServer
+    from relay.lab.lab import Lab
+    from relay.lab.own_certificate import OwnCertificate
     from relay.web.binding import Bound
 
 ListenOption = Annotated[
@@ -62,12 +78,28 @@ AddressesOption = Annotated[
 class _Running:
     """A lab that is ready; `lacking` says by scenario why one could not start."""
 
+    lab: Lab
+    own: OwnReceiver | None
     root: str
     receivers: Mapping[str, HostAddress]
     lacking: Mapping[str, str]
     name_server: NameServer
     web: Bound | None
     web_lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What the options ask for; `own_place` is the address and port of the receiver `own`."""
+
+    places: Mapping[str, HostAddress]
+    listen: str
+    own_place: tuple[str, int]
+    dns_port: int
+    web: WebPort | None
+    scripts: tuple[FaultScript, ...]
+    own: OwnCertificate | None
+    state: StateDir
 
 
 def lab_serve(
@@ -83,6 +115,10 @@ def lab_serve(
     web_listen: WebListenOption = LOOPBACK,
     web_host: WebHostOption = None,
     read_only: ReadOnlyOption = False,
+    script: ScriptOption = None,
+    cert: OwnCertOption = None,
+    key: OwnKeyOption = None,
+    chain: OwnChainOption = None,
     state: StateOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document once all are ready.")
@@ -90,10 +126,12 @@ def lab_serve(
 ) -> None:
     """Start every receiver and a name server for lab.test, for any mail server to meet.
 
-    Ctrl-C or SIGTERM ends them. `relay lab export` points Postfix or Exim at them.
+    Ctrl-C or SIGTERM ends them; SIGHUP reads the fault scripts again. `relay lab export` points
+    other mail servers at them.
     """
     from relay.lab.authority import AuthorityError
     from relay.lab.lab import LabPortError
+    from relay.lab.layout import COMMON_PORT
     from relay.lab.name_server import NameServerError
     from relay.web.binding import WebListenError
 
@@ -101,13 +139,23 @@ def lab_serve(
         wanted=web, listen=web_listen, port=web_port, hosts=web_host, read_only=read_only
     )
     places = layout(listen, base_port, addresses=addresses)
+    wanted = _Wanted(
+        places=places,
+        listen=listen,
+        own_place=("127.0.0.1", COMMON_PORT) if addresses else (listen, max(base_port - 1, 0)),
+        dns_port=dns_port,
+        web=port,
+        scripts=open_scripts(script, *((OWN,) if cert else ())),
+        own=open_own(cert, key, chain),
+        state=StateDir.of(state),
+    )
 
     async def until_stopped() -> None:
         with requests() as asked:
-            async with _running(places, listen, dns_port, port, StateDir.of(state)) as running:
+            async with _running(wanted) as running:
                 _print(running, as_json=as_json)
                 while await asked.next() is not Request.STOP:
-                    say("The lab has nothing to read again.", err=True)
+                    _read_again(running, script)
                 say("Stopping.", err=True)
 
     try:
@@ -137,14 +185,16 @@ def layout(listen: str, base_port: int, *, addresses: bool) -> Mapping[str, Host
         fail(f"--base-port: {error}")
 
 
+def _read_again(running: _Running, script: Path | None) -> None:
+    if script is None:
+        say("There is nothing to read again: no --script was given.", err=True)
+        return
+    for line in read_again(running.lab, script, *((OWN,) if running.own else ())):
+        say(line, err=True)
+
+
 @contextlib.asynccontextmanager
-async def _running(
-    places: Mapping[str, HostAddress],
-    listen: str,
-    dns_port: int,
-    port: WebPort | None,
-    where: StateDir,
-) -> AsyncIterator[_Running]:
+async def _running(wanted: _Wanted) -> AsyncIterator[_Running]:
     from datetime import UTC, datetime
 
     from relay.lab.authority import LabAuthority
@@ -153,12 +203,14 @@ async def _running(
     from relay.lab.zone import lab_zone
     from relay.web.readiness import lab_readiness
 
-    authority = LabAuthority(where.certificates)
+    places, port = wanted.places, wanted.web
+    own_address, own_port = wanted.own_place
+    authority = LabAuthority(wanted.state.certificates)
     lab = Lab(
         authority,
         now=lambda: datetime.now(UTC),
-        ports={name: place.port for name, place in places.items()},
-        addresses={name: place.address for name, place in places.items()},
+        ports={OWN: own_port, **{name: place.port for name, place in places.items()}},
+        addresses={OWN: own_address, **{name: p.address for name, p in places.items()}},
     )
     async with lab:
         receivers: dict[str, HostAddress] = {}
@@ -168,12 +220,17 @@ async def _running(
                 receivers[name] = await lab.address(name)
             except ScenarioUnavailable as error:
                 lacking[name] = str(error)
+        own = await start_own(lab, wanted.own) if wanted.own else None
+        lab.load_scripts(wanted.scripts)
+        zone = {**lab_zone(receivers), **(own.records if own else {})}
         bound = port.open() if port else None
         async with (
-            LabNameServer(lab_zone(receivers), bind=listen, port=dns_port) as names,
+            LabNameServer(zone, bind=wanted.listen, port=wanted.dns_port) as names,
             managed(port, bound, lab, lab_readiness(lab, names.server)),
         ):
             yield _Running(
+                lab=lab,
+                own=own,
                 root=str(authority.root_path),
                 receivers=receivers,
                 lacking=lacking,
@@ -215,9 +272,16 @@ def _lines(running: _Running) -> list[str]:
         "Their certificates come from this root, for clients that verify:",
         f"  {running.root}",
         "",
+        *(own_lines(running.own, _own_socket(running.own)) if running.own else ()),
+        *told(running.lab.scripts),
+        *([""] if running.own or running.lab.scripts else ()),
         f"Ready: {len(running.receivers)} receivers, and the name server on {dns}. Ctrl-C stops.",
     ]
     return lines
+
+
+def _own_socket(own: OwnReceiver) -> str:
+    return _socket(own.where.address, own.where.port)
 
 
 def _socket(address: str, port: int) -> str:
@@ -231,6 +295,8 @@ def _plain(running: _Running) -> Json:
         "lab_root": running.root,
         "name_server": {"address": running.name_server.address, "port": running.name_server.port},
         "web": running.web.url if running.web else None,
+        "fault_scripts": plain(running.lab.scripts),
+        "own_certificate": own_plain(running.own),
         "receivers": [
             {
                 "scenario": name,

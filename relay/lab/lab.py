@@ -150,11 +150,12 @@ class Lab:
     def load_scripts(self, scripts: Sequence[FaultScript]) -> None:
         """Put these fault scripts in the place of all others, from their beginning.
 
-        Open sessions follow them from their next phase on. Raises UnknownScenario, or ValueError
-        for two scripts of one scenario; then those of before stay.
+        Open sessions follow them from their next phase on. Raises UnknownScenario, NoReceiver, or
+        ValueError for two scripts of one scenario; then those of before stay.
         """
         for script in scripts:
-            self._listener(script.scenario)
+            if script.scenario not in {*self._listeners, CAPTURE.card.name}:
+                find_receiver(script.scenario)
         self._fault_scripts.load(scripts)
 
     def clear_scripts(self) -> None:

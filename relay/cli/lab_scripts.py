@@ -1,0 +1,102 @@
+"""Fault scripts on the command line: the option, what is loaded said in lines, the reading again.
+
+Only the standard library and light modules at import time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.console import fail
+
+if TYPE_CHECKING:
+    from relay.core.fault_scripts import FaultScript
+    from relay.core.jsonform import Json
+    from relay.lab.lab import Lab
+
+ScriptOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--script",
+        envvar="RELAY_LAB_SCRIPT",
+        metavar="FILE",
+        help="Fault scripts: when receivers fail beyond what their scenarios do.",
+        show_default=False,
+    ),
+]
+LabScriptOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--lab-script",
+        envvar="RELAY_LAB_SCRIPT",
+        metavar="FILE",
+        help="Fault scripts: when the lab's receivers fail beyond what their scenarios do.",
+        show_default=False,
+    ),
+]
+
+
+def open_scripts(path: Path | None, *also: str) -> tuple[FaultScript, ...]:
+    """Load the file, if any; end the command with every problem in it.
+
+    `also` are receivers beside those of the catalogue.
+    """
+    from relay.config.problems import PolicyFileError
+
+    if path is None:
+        return ()
+    try:
+        return _load(path, also)
+    except PolicyFileError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        fail(f"{path} can't be used: {_count(len(error.problems), 'problem')}")
+    except OSError as error:
+        fail(f"can't read {path}: {error.strerror}")
+
+
+def read_again(lab: Lab, path: Path, *also: str) -> tuple[str, ...]:
+    """Put the file's scripts in force from their beginning, or keep those of before; say which."""
+    from relay.config.problems import PolicyFileError
+
+    kept = "the fault scripts of before stay in force."
+    try:
+        lab.load_scripts(_load(path, also))
+    except PolicyFileError as error:
+        count = _count(len(error.problems), "problem")
+        return (*map(str, error.problems), f"{path} can't be used: {count}; {kept}")
+    except OSError as error:
+        return (f"can't read {path}: {error.strerror}; {kept}",)
+    return (f"Read {path} again; counters, times and chance begin anew.", *told(lab.scripts))
+
+
+def told(scripts: Sequence[FaultScript]) -> Iterator[str]:
+    """Yield a line for each script: its scenario, its rules and its seed."""
+    for script in scripts:
+        rules = _count(len(script.rules), "rule")
+        where = f" ({script.place})" if script.place else ""
+        yield f"fault script for {script.scenario}: {rules}, seed {script.seed}{where}"
+
+
+def plain(scripts: Sequence[FaultScript]) -> Json:
+    """Return what a `--json` document says of the scripts."""
+    return [
+        {"scenario": script.scenario, "rules": len(script.rules), "seed": script.seed}
+        for script in scripts
+    ]
+
+
+def _load(path: Path, also: Sequence[str]) -> tuple[FaultScript, ...]:
+    from relay.config.fault_script_file import load_fault_scripts
+    from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS
+
+    known = {*LAB_SCENARIOS, CAPTURE.card.name, *also}
+    return load_fault_scripts(path, known_scenarios=known)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
