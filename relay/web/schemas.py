@@ -15,6 +15,7 @@ from pydantic_core import core_schema
 
 from relay.core.addresses import Address, DomainPattern
 from relay.core.fault_scripts import FaultScript
+from relay.core.jsonform import Json, to_json
 from relay.core.routing import HostAddress
 from relay.core.scenarios import Scenario
 from relay.core.settings import Protection, TlsSetting
@@ -38,6 +39,9 @@ class _JsonForm(GenerateJsonSchema):
 
     def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
         return {"description": "Seconds.", "type": "number"}
+
+    def encode_default(self, dft: object) -> Json:
+        return to_json(dft)
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
         return _TEXT if schema["cls"] in _AS_TEXT else super().dataclass_schema(schema)

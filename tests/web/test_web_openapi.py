@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -41,6 +42,19 @@ def every(node: object, key: str) -> list[Any]:
             return []
 
 
+def with_default(node: object) -> Iterator[dict[str, Any]]:
+    """Yield every schema that has a default."""
+    match node:
+        case {"default": _, **_rest}:
+            yield node  # type: ignore[misc]
+        case dict():
+            for value in node.values():
+                yield from with_default(value)
+        case list():
+            for value in node:
+                yield from with_default(value)
+
+
 async def test_the_document_is_openapi_31_and_every_reference_leads_somewhere(
     client: httpx.AsyncClient,
 ) -> None:
@@ -50,6 +64,8 @@ async def test_the_document_is_openapi_31_and_every_reference_leads_somewhere(
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
+    for node in with_default(schemas):
+        Draft202012Validator({**node, **document}).validate(node["default"])
     references = every(document, "$ref")
     assert references
     assert {r.removeprefix("#/components/schemas/") for r in references} <= set(schemas)
