@@ -10,6 +10,7 @@ from shutil import which
 from typing import Final
 
 from relay import __version__
+from relay.cli.lab_scripts import told
 from relay.cli.state import StateDir, default_state_dir
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy
@@ -44,6 +45,8 @@ def banner(relay: Relay, where: StateDir, program: str, web: Sequence[str] = ())
     for at, line in enumerate(web):
         yield f"  {'' if at else 'web':<11} {line}"
     yield f"  {'lab':<11} {len(SCENARIOS)} scenarios, each at anyone@NAME.lab.test (relay lab list)"
+    for line in told(relay.lab.scripts):
+        yield f"  {'':<11} {line}"
     yield ""
     yield f"  {'policy':<11} {policy.source}"
     for line in _policy_lines(policy, relay.seed):

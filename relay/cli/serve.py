@@ -21,6 +21,7 @@ from relay.cli.noticing import (
     notice_options,
     notice_words,
 )
+from relay.cli.lab_scripts import LabScriptOption, open_scripts
 from relay.cli.policy import PolicyOption, open_policy, policy_path
 from relay.cli.reloading import reload_policy
 from relay.cli.serving import Listening, Serving, read_serving
@@ -118,6 +119,7 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    lab_script: LabScriptOption = None,
     webhook: WebhookOption = None,
     webhook_secret_file: SecretFileOption = None,
     notice_mail: NoticeMailOption = None,
@@ -160,6 +162,7 @@ def serve(
             mail=notice_mail,
             window=notice_window,
         ),
+        lab_scripts=open_scripts(lab_script),
     )
     port = web_options(
         wanted=web, listen=web_listen, port=web_port, hosts=web_host, read_only=read_only

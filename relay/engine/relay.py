@@ -17,6 +17,7 @@ from typing import Self
 
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
+from relay.core.fault_scripts import FaultScript
 from relay.core.ids import ENTROPY_BITS, make_id
 from relay.core.records import Session
 from relay.engine.accepting import Acceptor
@@ -64,7 +65,8 @@ class RelayOptions:
 
     `certificates` is the directory of the lab's authority; `grace` bounds how long a stop waits for
     what is in hand. `seed` decides the order of hosts of equal preference. `notices` says who is
-    told of what happens, besides senders.
+    told of what happens, besides senders. With `lab_scripts` the lab's receivers fail beyond what
+    their scenarios do, from the start.
     """
 
     listeners: tuple[ListenerConfig, ...]
@@ -79,6 +81,7 @@ class RelayOptions:
     grace: timedelta = timedelta(seconds=5)
     seed: int = field(default_factory=lambda: secrets.randbits(32))
     notices: NoticeOptions | None = None
+    lab_scripts: tuple[FaultScript, ...] = ()
 
 
 class Relay:
@@ -173,6 +176,8 @@ class Relay:
         else:
             self._lab = self._given_lab
             authority = self._lab.authority
+        if options.lab_scripts:
+            self._lab.load_scripts(options.lab_scripts)
         self._in_force = PolicyInForce.load(self._first_policy, authority)
         names = LabLookups(self._lab, client=options.hostname)
         await self._stack.enter_async_context(names)
