@@ -46,6 +46,7 @@ class Cause(Enum):
     NEEDS_SMTPUTF8 = "needs-smtputf8"
     TOO_BIG_FOR_HOST = "too-big-for-host"
     NOT_SENDABLE = "not-sendable"
+    AUTH_UNAVAILABLE = "auth-unavailable"
     SUPPRESSED = "suppressed"
     INTERNAL = "internal"
     MAILBOX_UNKNOWN = "mailbox-unknown"
@@ -75,14 +76,12 @@ class Cause(Enum):
 class CauseCard:
     """A cause in a sentence (`meaning`), and who does what about it (`remedy`).
 
-    `kind` is the code-book entry that it is reported under here, None for what only others say.
     The lab reproduces it by the scenarios whose first fault is one of `faults`, and by those named
     in `scenarios`, the plainest first.
     """
 
     meaning: str
     remedy: str
-    kind: FailureKind | None = None
     faults: tuple[FaultKind, ...] = ()
     scenarios: tuple[str, ...] = ()
 
@@ -107,7 +106,7 @@ def _own(
     scenarios: tuple[str, ...] = (),
 ) -> CauseCard:
     remedy = FAULTS[faults[0]].remedy if faults else REMEDIES[kind]
-    return CauseCard(meaning=meaning, remedy=remedy, kind=kind, faults=faults, scenarios=scenarios)
+    return CauseCard(meaning=meaning, remedy=remedy, faults=faults, scenarios=scenarios)
 
 
 def _others(meaning: str, remedy: str, *scenarios: str) -> CauseCard:
@@ -244,6 +243,10 @@ CAUSES: Final[Mapping[Cause, CauseCard]] = MappingProxyType(
             "The message or an address breaks the protocol's rules.",
             FailureKind.NOT_SENDABLE,
         ),
+        _C.AUTH_UNAVAILABLE: _others(
+            "The host does not offer the mechanism that the relay is to log in by.",
+            "Ask the host's administrator which mechanisms it offers, and name one of them.",
+        ),
         _C.SUPPRESSED: _own(
             "The address has bounced before, and nothing is sent to it until that is cleared.",
             FailureKind.SUPPRESSED,
@@ -354,10 +357,19 @@ CAUSES: Final[Mapping[Cause, CauseCard]] = MappingProxyType(
 )
 """The card of each cause."""
 
+_REPORTED_AS: Final = {
+    _C.CERTIFICATE_EXPIRED: FailureKind.CERTIFICATE_UNTRUSTED,
+    _C.CERTIFICATE_NOT_YET_VALID: FailureKind.CERTIFICATE_UNTRUSTED,
+}
+_BY_NAME: Final = {kind.value: kind for kind in FailureKind}
+
+
+def kind_of(cause: Cause) -> FailureKind | None:
+    """Return the code-book entry that a cause is reported under here; None where it never is."""
+    return _REPORTED_AS.get(cause) or _BY_NAME.get(cause.value)
+
+
 CAUSES_OF_KIND: Final[Mapping[FailureKind, tuple[Cause, ...]]] = MappingProxyType(
-    {
-        kind: tuple(cause for cause, card in CAUSES.items() if card.kind is kind)
-        for kind in FailureKind
-    }
+    {kind: tuple(cause for cause in Cause if kind_of(cause) is kind) for kind in FailureKind}
 )
 """The causes that this relay reports under one entry, the most likely first."""

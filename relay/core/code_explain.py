@@ -18,6 +18,9 @@ from relay.core.code_meanings import CLASSES, ENHANCED_CODES, REPLY_CODES, SPECI
 from relay.core.code_phrases import BY_ENHANCED, BY_REPLY, BY_WHOLE_CODE, PHRASES
 from relay.core.code_sources import Meaning, Source
 
+MAX_LINE: Final = 4000
+"""Characters looked at; a reply has at most 512 octets a line (RFC 5321 section 4.5.3.1.5)."""
+
 _PAIR: Final = re.compile(
     r"(?<![\w.:/-])([245]\d\d)(?:[ -]|\s+#?)([245])\.(\d{1,3})\.(\d{1,3})(?![\w.])"
 )
@@ -121,7 +124,11 @@ def find_codes(line: str) -> Codes:
 
 
 def explain(line: str) -> Explanation:
-    """Explain a code, or a line that has one or says what happened in words."""
+    """Explain a code, or a line that has one or says what happened in words.
+
+    Only its first `MAX_LINE` characters count.
+    """
+    line = line[:MAX_LINE]
     codes = find_codes(line)
     reply, enhanced = codes.reply, codes.enhanced
     detail = enhanced.partition(".")[2] if enhanced else ""
