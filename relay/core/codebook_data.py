@@ -25,6 +25,7 @@ _COMMON: Final[dict[K, str]] = {
     K.NEEDS_SMTPUTF8: "553 5.6.7 [internal] host does not support SMTPUTF8",
     K.TOO_BIG_FOR_HOST: "552 5.3.4 [internal] message size exceeds the limit of the host",
     K.NOT_SENDABLE: "554 5.6.0 [internal] message or envelope can not be sent as it is",
+    K.AUTH_UNAVAILABLE: "451 4.7.0 [internal] host does not offer the mechanism to log in by",
     K.SUPPRESSED: "550 5.7.1 [internal] address has bounced before and is suppressed",
     K.INTERNAL: "451 4.3.0 [internal] local problem, see the relay's log",
     K.HOST_NOT_ALLOWED: "554 5.7.1 [internal] host is off this machine, start with --allow-external",

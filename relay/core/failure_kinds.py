@@ -45,6 +45,7 @@ class FailureKind(Enum):
     NEEDS_SMTPUTF8 = "needs-smtputf8"
     TOO_BIG_FOR_HOST = "too-big-for-host"
     NOT_SENDABLE = "not-sendable"
+    AUTH_UNAVAILABLE = "auth-unavailable"
     SUPPRESSED = "suppressed"
     INTERNAL = "internal"
 
@@ -63,6 +64,7 @@ _LOCAL = {
     LocalProblem.NEEDS_SMTPUTF8: FailureKind.NEEDS_SMTPUTF8,
     LocalProblem.TOO_BIG_FOR_HOST: FailureKind.TOO_BIG_FOR_HOST,
     LocalProblem.NOT_SENDABLE: FailureKind.NOT_SENDABLE,
+    LocalProblem.AUTH_UNAVAILABLE: FailureKind.AUTH_UNAVAILABLE,
     LocalProblem.SUPPRESSED: FailureKind.SUPPRESSED,
     LocalProblem.INTERNAL: FailureKind.INTERNAL,
 }

@@ -24,6 +24,7 @@ REMEDIES: Final[Mapping[FailureKind, str]] = MappingProxyType(
         FailureKind.NEEDS_8BITMIME: "Send the message in 7-bit encoding, or to another host.",
         FailureKind.NEEDS_SMTPUTF8: "Use an ASCII address, or a host that supports SMTPUTF8.",
         FailureKind.TOO_BIG_FOR_HOST: "Send a smaller message, or raise the host's limit.",
+        FailureKind.AUTH_UNAVAILABLE: "Ask whoever runs the relay which mechanisms it offers under TLS, and name one of them under the email relay's `auth`.",
         FailureKind.SUPPRESSED: "Confirm or correct the address, then `relay contacts clear ADDRESS`.",
         FailureKind.NOT_SENDABLE: "Send the message with addresses and lines as RFC 5321 has them.",
         FailureKind.INTERNAL: "Look into this relay's log.",

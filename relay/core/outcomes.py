@@ -145,6 +145,8 @@ class LocalProblem(Enum):
     NEEDS_SMTPUTF8 = "needs-smtputf8"
     TOO_BIG_FOR_HOST = "too-big-for-host"
     NOT_SENDABLE = "not-sendable"
+    AUTH_UNAVAILABLE = "auth-unavailable"
+    """The host does not offer the mechanism to log in by."""
     SUPPRESSED = "suppressed"
     """The address bounced before, and the policy sends it nothing until that is cleared."""
     INTERNAL = "internal"
@@ -195,7 +197,11 @@ class Failed:
 Outcome = Delivered | Deferred | Failed
 
 _FINAL_DNS_PROBLEMS = frozenset({DnsProblem.NULL_MX, DnsProblem.LOOPS_BACK})
-_FINAL_LOCAL_PROBLEMS = frozenset(LocalProblem) - {LocalProblem.OUT_OF_TIME, LocalProblem.INTERNAL}
+_FINAL_LOCAL_PROBLEMS = frozenset(LocalProblem) - {
+    LocalProblem.AUTH_UNAVAILABLE,
+    LocalProblem.OUT_OF_TIME,
+    LocalProblem.INTERNAL,
+}
 
 
 def outcome_of(failure: Failure) -> Deferred | Failed:
@@ -240,6 +246,7 @@ def scope_of(failure: Failure) -> Scope:
         case LocalRefusal(problem=problem):
             host_bound = {
                 LocalProblem.HOST_NOT_ALLOWED,
+                LocalProblem.AUTH_UNAVAILABLE,
                 LocalProblem.NEEDS_8BITMIME,
                 LocalProblem.NEEDS_SMTPUTF8,
                 LocalProblem.TOO_BIG_FOR_HOST,

@@ -123,6 +123,7 @@ class Attempts:
             now=self._clock.now,
             session_id=self._new_id(),
         )
+        relay = task.route.email_relay
         verdict: Verdict | None = None
         outcomes: tuple[RecipientOutcome, ...]
         policy = judged_under(task.match.policy, step.in_clear)
@@ -143,7 +144,10 @@ class Attempts:
                             outcomes = _all(task.recipients, admission.failure)
                         case Admitted():
                             outcomes = await admission.send(
-                                task.envelope, task.recipients, task.content
+                                task.envelope,
+                                task.recipients,
+                                task.content,
+                                credentials=relay.credentials if relay else None,
                             )
                         case _:
                             assert_never(admission)

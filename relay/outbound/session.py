@@ -130,7 +130,7 @@ class OutboundSession:
         match verdict:
             case Deliver(protection=protection):
                 self._transcript.note(f"verdict: deliver, {protection.value}")
-                return Admitted(self._client, verdict, recipient_domain)
+                return Admitted(self._client, verdict, recipient_domain, policy.setting)
             case RetryInClear(faults=reasons) | Terminate(faults=reasons):
                 because = ", ".join(fault.kind.value for fault in reasons) or "no TLS"
                 self._transcript.note(f"verdict: {verdict.kind} ({because})")

@@ -1,6 +1,6 @@
 """One mail transaction in a session that the policy admitted.
 
-Only an `Admitted` can say MAIL, RCPT and DATA, and only a session's `admit` makes one.
+Only an `Admitted` can say AUTH, MAIL, RCPT and DATA, and only a session's `admit` makes one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from relay.core.addresses import Domain, parse_address
+from relay.core.email_relays import Credentials
 from relay.core.outcomes import (
     Delivered,
     LocalRefusal,
@@ -17,9 +18,10 @@ from relay.core.outcomes import (
 )
 from relay.core.records import Envelope, RecipientOutcome
 from relay.core.replies import Reply
-from relay.core.settings import Protection
+from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver
 from relay.outbound.answers import Answer, Broken, failure_of
+from relay.outbound.authentication import log_in
 from relay.outbound.client import CLOSING, Client
 from relay.outbound.preparation import Prepared, prepare
 
@@ -27,14 +29,20 @@ _START_INPUT = 354
 
 
 class Admitted:
-    """A session in which one message to `recipient_domain` may be sent, under `verdict`."""
+    """A session in which one message to `recipient_domain` may be sent, under `verdict`.
 
-    def __init__(self, client: Client, verdict: Deliver, recipient_domain: Domain) -> None:
+    `setting` is what the verdict was given under.
+    """
+
+    def __init__(
+        self, client: Client, verdict: Deliver, recipient_domain: Domain, setting: TlsSetting
+    ) -> None:
         if verdict.protection is not Protection.CLEAR and not client.encrypted:
             raise ValueError("a session in clear text can not protect a message")
         self._client = client
         self._verdict = verdict
         self._recipient_domain = recipient_domain
+        self._setting = setting
         self._used = False
 
     @property
@@ -43,16 +51,24 @@ class Admitted:
         return self._verdict
 
     async def send(
-        self, envelope: Envelope, recipients: Sequence[str], content: bytes
+        self,
+        envelope: Envelope,
+        recipients: Sequence[str],
+        content: bytes,
+        *,
+        credentials: Credentials | None = None,
     ) -> tuple[RecipientOutcome, ...]:
         """Send `content` to `recipients`; return an outcome for each, in their order.
 
-        Every octet of `content` goes out as it is (RFC 5321 section 4.5.2 for dots). Never raises
-        for what a peer does. ValueError: this was used before, or a recipient belongs to another
-        domain than the one that the session was admitted for.
+        With `credentials`, log in first. Every octet of `content` goes out as it is (RFC 5321
+        section 4.5.2 for dots). Never raises for what a peer does. ValueError: this was used
+        before, a recipient belongs to another domain than the one that the session was admitted
+        for, or there are credentials, and Required Verify has not verified the host.
         """
         if self._used:
             raise ValueError("a session is admitted for one message")
+        if credentials is not None and not self._is_verified:
+            raise ValueError("credentials are for a host that Required Verify has verified")
         self._used = True
         for recipient in recipients:
             if _domain_of(recipient) not in {None, self._recipient_domain}:
@@ -60,7 +76,16 @@ class Admitted:
         prepared = prepare(envelope, recipients, content, self._client.extensions)
         if isinstance(prepared, LocalRefusal):
             return _outcomes(recipients, {}, outcome_of(prepared))
+        if credentials is not None:
+            failure = await log_in(self._client, credentials)
+            if failure is not None:
+                return _outcomes(recipients, {}, outcome_of(failure))
         return await self._transact(prepared, recipients)
+
+    @property
+    def _is_verified(self) -> bool:
+        required = self._setting is TlsSetting.REQUIRED_VERIFY
+        return required and self._verdict.protection is Protection.VERIFIED
 
     async def _transact(
         self, prepared: Prepared, recipients: Sequence[str]

@@ -244,5 +244,5 @@ async def test_clear_text_can_not_be_admitted_as_protected(relay: Relay) -> None
         assert isinstance(client, Client)
         for protection in (ENCRYPTED, VERIFIED):
             with pytest.raises(ValueError, match="clear text"):
-                Admitted(client, Deliver(protection=protection), DOMAIN)
+                Admitted(client, Deliver(protection=protection), DOMAIN, REQUIRED_VERIFY)
         await session.close()
