@@ -112,7 +112,14 @@ def test_a_relay_finds_the_receivers_by_mx_where_each_has_an_address(tmp_path: P
             clear = relay(tmp_path / "relay", "send", "anyone@no-starttls.lab.test")
             special = {
                 name: relay(tmp_path / "relay", "send", f"anyone@{name}.lab.test").stdout
-                for name in ("null-mx", "nxdomain", "servfail", "mx-bad-then-good", "mx-many")
+                for name in (
+                    "null-mx",
+                    "nxdomain",
+                    "servfail",
+                    "mx-loop",
+                    "mx-bad-then-good",
+                    "mx-many",
+                )
             }
     assert good.returncode == 0, good.stdout
     assert "mx.good.lab.test[127.0.0." in good.stdout
@@ -121,8 +128,11 @@ def test_a_relay_finds_the_receivers_by_mx_where_each_has_an_address(tmp_path: P
     assert "550 5.4.4 [internal] NULL MX" in special["null-mx"]
     assert "454 4.4.4" in special["nxdomain"]
     assert "451 4.4.3" in special["servfail"]
-    for name in ("mx-bad-then-good", "mx-many"):
-        assert "250 " in special[name], special[name]
+    assert "554 5.4.6" in special["mx-loop"]
+    assert "250 " in special["mx-bad-then-good"]
+    # Its hosts' own receiver, whose certificate has their names.
+    assert "250 " in special["mx-many"]
+    assert ".mx-many.lab.test[127.0.0." in special["mx-many"]
     assert "mx.good.lab.test" in special["mx-bad-then-good"]
 
 

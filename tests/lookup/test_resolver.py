@@ -8,13 +8,20 @@ import socket
 from datetime import timedelta
 
 import pytest
+from dns_double import DnsDouble
 
 from relay.core.destinations import PreferredHost, ToCapture, ToHost, ToHosts, ToScenario
 from relay.core.outcomes import DnsFailure, DnsProblem, LocalProblem, LocalRefusal
-from relay.core.routing import Dns, HostAddress
+from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
 from relay.lookup.mx import MxResolver
-from relay.lookup.resolver import ChainedResolver, LabAddresses, SystemResolver, system_lookup
+from relay.lookup.resolver import (
+    ChainedResolver,
+    LabAddresses,
+    LabNames,
+    SystemResolver,
+    system_lookup,
+)
 
 
 class Names:
@@ -96,11 +103,16 @@ async def test_the_system_knows_localhost() -> None:
 
 
 def chained(
-    lab: LabAddresses | None = None, names: Names | None = None, seed: int = 1
+    lab: LabAddresses | None = None,
+    names: Names | None = None,
+    seed: int = 1,
+    *,
+    lab_names: LabNames | None = None,
 ) -> ChainedResolver:
     chance = random.Random(seed)
     return ChainedResolver(
         lab=lab,
+        names=lab_names,
         system=SystemResolver(lookup=names or Names()),
         mx=MxResolver(dns=Dns, own_name="relay.lab.test", chance=chance),
         chance=chance,
@@ -159,6 +171,68 @@ async def test_a_receiver_that_does_not_start(caplog: pytest.LogCaptureFixture) 
         detail="the lab's receiver for broken.lab.test does not start",
     )
     assert "the port is taken" in caplog.text
+
+
+class NamesOfLab:
+    """A lab's names, whose only scenario about DNS is `two-hosts`; one of its hosts has no port."""
+
+    def __init__(self, server: NameServer | None) -> None:
+        self._server = server
+
+    async def name_server(self, scenario: str) -> NameServer | None:
+        if scenario == "two-hosts" and self._server is None:
+            raise RuntimeError("no port is free")
+        return self._server if scenario == "two-hosts" else None
+
+    async def host(self, name: str) -> HostAddress:
+        if name == "unknown.test":
+            raise LookupError(name)
+        return HostAddress(name=name, address="::1", port=2600 + len(name), mode=TlsMode.IMPLICIT)
+
+
+TWO_HOSTS = ToScenario(scenario="two-hosts")
+
+
+async def test_a_scenario_about_dns_is_asked_for_and_gets_its_receivers_ports() -> None:
+    records = {
+        "two-hosts.lab.test": ["MX 20 b.test.", "MX 10 long.test."],
+        "b.test": ["A 127.0.0.2"],
+        "long.test": ["A 127.0.0.3"],
+    }
+    async with DnsDouble(records).running() as dns:
+        names = NamesOfLab(dns.server)
+        answers = await chained(Lab(), lab_names=names).resolve(TWO_HOSTS)
+        asked = list(dns.asked)
+        there = await chained(Lab(), lab_names=names).resolve(ToScenario(scenario="expired"))
+        assert dns.asked == asked
+    assert isinstance(answers, tuple)
+    assert [(a.name, a.address, a.port, a.mode, a.preference) for a in answers] == [
+        ("long.test", "127.0.0.3", 2609, TlsMode.IMPLICIT, 10),
+        ("b.test", "127.0.0.2", 2606, TlsMode.IMPLICIT, 20),
+    ]
+    assert there == (_receiver("expired"),)
+
+
+async def test_a_scenario_about_dns_fails_as_its_look_up_does() -> None:
+    async with DnsDouble({"two-hosts.lab.test": ["MX 0 ."]}).running() as dns:
+        failure = await chained(Lab(), lab_names=NamesOfLab(dns.server)).resolve(TWO_HOSTS)
+        nowhere = await chained(lab_names=NamesOfLab(dns.server)).resolve(TWO_HOSTS)
+    assert failure == DnsFailure(problem=DnsProblem.NULL_MX, name="two-hosts.lab.test")
+    assert nowhere == DnsFailure(problem=DnsProblem.NO_HOST, name="two-hosts.lab.test")
+
+
+async def test_a_record_that_leads_to_no_receiver_leads_nowhere() -> None:
+    records = {"two-hosts.lab.test": ["MX 1 unknown.test."], "unknown.test": ["A 127.0.0.2"]}
+    async with DnsDouble(records).running() as dns:
+        failure = await chained(Lab(), lab_names=NamesOfLab(dns.server)).resolve(TWO_HOSTS)
+    assert failure == DnsFailure(problem=DnsProblem.NO_HOST, name="two-hosts.lab.test")
+
+
+async def test_a_name_server_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
+    failure = await chained(Lab(), lab_names=NamesOfLab(None)).resolve(TWO_HOSTS)
+    assert isinstance(failure, LocalRefusal)
+    assert failure.problem is LocalProblem.INTERNAL
+    assert "no port is free" in caplog.text
 
 
 def several(*hosts: tuple[ToHost | ToScenario | ToCapture, int]) -> ToHosts:
