@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, fail, say
+from relay.cli.lab_scripts import LabScriptOption, open_scripts
 from relay.cli.noticing import (
     NoticeMailOption,
     NoticeWindowOption,
@@ -21,7 +22,6 @@ from relay.cli.noticing import (
     notice_options,
     notice_words,
 )
-from relay.cli.lab_scripts import LabScriptOption, open_scripts
 from relay.cli.policy import PolicyOption, open_policy, policy_path
 from relay.cli.reloading import reload_policy
 from relay.cli.serving import Listening, Serving, read_serving
