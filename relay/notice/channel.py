@@ -51,7 +51,7 @@ class Outbox:
             oldest = self._waiting.popleft()
             self._dropped += 1
             log.warning(
-                "%s is behind: a notice about %s is dropped, the %dth so far",
+                "%s is behind: a notice about %s is dropped, %d so far",
                 self._channel,
                 oldest.domain,
                 self._dropped,

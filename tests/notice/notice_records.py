@@ -136,6 +136,7 @@ class Hook:
     requests: list[Request] = field(default_factory=list)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _serving: set[asyncio.Task[object]] = field(default_factory=set)
 
     async def until(self, number: int) -> list[Request]:
         """Wait for that many requests."""
@@ -144,6 +145,9 @@ class Hook:
         return self.requests
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
@@ -162,6 +166,14 @@ class Hook:
                 writer.write(f"HTTP/1.1 {answer} X\r\n{where}Content-Length: 0\r\n\r\n".encode())
                 await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def end(self) -> None:
+        """Hang up on whoever still waits."""
+        self._ended.set()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
 
 @contextlib.asynccontextmanager
@@ -172,5 +184,5 @@ async def a_hook(*answers: int) -> AsyncIterator[Hook]:
     try:
         yield hook
     finally:
-        hook._ended.set()
         server.close()
+        await hook.end()
