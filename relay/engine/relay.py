@@ -164,20 +164,24 @@ class Relay:
     def _new_id(self) -> str:
         return make_id(self._clock.now(), secrets.randbits(ENTROPY_BITS))
 
+    async def _open_lab(self) -> Lab:
+        """Return the lab, under the fault scripts of the options where there are any."""
+        lab = self._given_lab
+        if lab is None:
+            authority = LabAuthority(self._options.certificates, now=self._clock.now)
+            lab = await self._stack.enter_async_context(Lab(authority, now=self._clock.now))
+        if self._options.lab_scripts:
+            lab.load_scripts(self._options.lab_scripts)
+        return lab
+
     async def _open(self) -> None:
         """Open from the inside out, so that closing begins with the listeners."""
         options = self._options
         journal = open_journal(options.journal, bounce_lines=options.bounce_lines)
         self._stack.push_async_callback(journal.close)
         self._journal = journal.reader
-        if self._given_lab is None:
-            authority = LabAuthority(options.certificates, now=self._clock.now)
-            self._lab = await self._stack.enter_async_context(Lab(authority, now=self._clock.now))
-        else:
-            self._lab = self._given_lab
-            authority = self._lab.authority
-        if options.lab_scripts:
-            self._lab.load_scripts(options.lab_scripts)
+        self._lab = await self._open_lab()
+        authority = self._lab.authority
         self._in_force = PolicyInForce.load(self._first_policy, authority)
         names = LabLookups(self._lab, client=options.hostname)
         await self._stack.enter_async_context(names)
