@@ -46,6 +46,11 @@ class ProblemKind(Enum):
         """The problem's `type` (RFC 9457 section 3.1.1)."""
         return f"urn:relaylab:problem:{self.value}"
 
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes with it."""
+        return _MEANINGS[self].status.value
+
 
 class _Meaning(NamedTuple):
     status: HTTPStatus
@@ -103,14 +108,14 @@ class Problem:
         body: dict[str, Json] = {
             "type": self.kind.type,
             "title": meaning.title,
-            "status": meaning.status.value,
+            "status": self.kind.status,
             "detail": self.detail,
             "next": self.next,
             **self.also,
         }
         return Response(
             json.dumps(body).encode(),
-            status_code=meaning.status.value,
+            status_code=self.kind.status,
             media_type=MEDIA_TYPE,
             headers=dict(self.headers),
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +13,8 @@ from web_client import serving
 
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
+
+sys.path.append(str(Path(__file__).parents[1] / "e2e"))  # the helpers that start commands
 
 
 @pytest.fixture(scope="session")
