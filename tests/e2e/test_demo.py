@@ -10,12 +10,15 @@ from typer.testing import CliRunner
 from relay.audit.expectations import EXPECTATIONS
 from relay.cli.app import app
 from relay.core import verdicts
+from relay.core.addresses import Domain
 from relay.core.evidence import TlsEvidence
 from relay.core.faults import TlsFault
+from relay.core.routing import HostAddress
 from relay.core.settings import Protection, TlsSetting
 from relay.core.tls_policy import TlsPolicy
 from relay.lab import availability
 from relay.lab.catalogue import SCENARIOS
+from relay.lookup.resolver import ChainedResolver
 from relay.outbound import session
 
 
@@ -66,6 +69,22 @@ def test_a_broken_judge_makes_demo_exit_1(
     assert result.exit_code == 1
     wrong = [cell for cell in json.loads(result.stdout) if not cell["as_expected"]]
     assert [cell["setting"] for cell in wrong] == ["required-verify"]
+
+
+def test_a_message_that_went_to_another_receiver_makes_demo_exit_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def astray(
+        self: ChainedResolver, scenario: str, domain: Domain
+    ) -> tuple[HostAddress, ...]:
+        assert (scenario, domain) == ("null-mx", "null-mx.lab.test")
+        assert self._lab is not None
+        return (await self._lab.address("good"),)
+
+    monkeypatch.setattr(ChainedResolver, "_scenario", astray)
+    result = CliRunner().invoke(app, ["demo", "--scenario", "null-mx", "--json"])
+    assert result.exit_code == 1
+    assert all(cell["delivered"] for cell in json.loads(result.stdout))
 
 
 def test_the_table_fits_a_terminal_of_80_columns() -> None:
