@@ -8,9 +8,12 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from e2e_command import RELAY, environment, relay
+
+from relay.cli.web_port import DEFAULT_PORT
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -43,6 +46,9 @@ def test_the_command_line_serves_and_its_health_check_passes(
         "RELAY_SUBMISSION": str(SERVICE["environment"]["RELAY_SUBMISSION"]),
         "RELAY_SMTP_PORT": "0",
         "RELAY_SMTPS_PORT": "0",
+        "RELAY_WEB": "true",
+        "RELAY_WEB_PORT": "0",
+        "RELAY_WEB_HOST": str(SERVICE["environment"]["RELAY_WEB_HOST"]),
     }
     health = SERVICE["healthcheck"]["test"]
     assert health[0] == "CMD"
@@ -54,6 +60,9 @@ def test_the_command_line_serves_and_its_health_check_passes(
             assert relay(tmp_path, "readyz", "--wait").returncode == 0
             note = json.loads((tmp_path / "serving.json").read_text())
             assert [entry["kind"] for entry in note["listeners"]] == ["smtp", "smtps"]
+            # Another container calls the management port by the service's name.
+            named = httpx.get(f"{note['web']}/livez", headers={"Host": "relay:8025"})
+            assert named.status_code == 200
             process.terminate()
             assert process.wait(timeout=30) == 0
         finally:
@@ -66,6 +75,14 @@ def test_compose_publishes_to_loopback_alone_and_drops_privileges() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
+
+
+def test_compose_publishes_the_management_port_where_the_service_listens() -> None:
+    (service,) = COMPOSE["services"]
+    assert SERVICE["environment"]["RELAY_WEB_HOST"] == service
+    assert SERVICE["environment"]["RELAY_WEB_LISTEN"] == "0.0.0.0"
+    assert SERVICE["environment"]["RELAY_WEB_TOKEN"] is None
+    assert any(port.endswith(f":-{DEFAULT_PORT}}}:{DEFAULT_PORT}") for port in SERVICE["ports"])
 
 
 def test_everything_that_the_image_copies_exists() -> None:
