@@ -23,6 +23,7 @@ from relay.core.destinations import (
     ToScenario,
 )
 from relay.core.records import ReplyMode
+from relay.core.salesforce import EmailRelayTls
 from relay.core.tls_policy import RuleOrigin
 from relay.core.verdicts import Terminate
 from relay.engine.relay import Relay
@@ -91,6 +92,9 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
     filters = sum(entry.active for entry in policy.routing.email_relays.filters)
     if policy.routing.in_front is not None:
         yield f"everything goes through {policy.routing.in_front}"
+        carrier = policy.routing.email_relays.carries_everything
+        if carrier and policy.salesforce.email_relay_tls is EmailRelayTls.RELAY:
+            yield f"its own setting holds: {carrier.tls.setting.label}"
     elif filters:
         yield f"email relays carry what {filters} domain filters lead there"
     if policy.routing.in_front is None and policy.routing.routes:

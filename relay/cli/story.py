@@ -97,7 +97,9 @@ def story(record: MessageRecord, recipient: str) -> Iterator[tuple[str, str]]:
     attempts = attempts_of(record, recipient)
     if not attempts:
         return
-    rule = attempts[-1].rule
+    rule, sent_by = attempts[-1].rule, attempts[-1].sent_by
+    if sent_by:
+        yield "Way", f"{sent_by}: {attempts[-1].route}"
     yield "Rule", f"{rule.setting.label} ({rule.file}:{rule.line}): {rule.reason}"
     for attempt in attempts:
         session = session_of(record, attempt)

@@ -10,7 +10,7 @@ from relay.core.codebook import CodeBook
 from relay.core.failure_kinds import failure_kind
 from relay.core.failure_remedies import REMEDIES
 from relay.core.fault_cards import card
-from relay.core.faults import ResultType, TlsFault
+from relay.core.faults import FaultClass, ResultType, TlsFault
 from relay.core.outcomes import (
     ConnectionFailure,
     DnsFailure,
@@ -44,7 +44,8 @@ def explain_failure(failure: Failure) -> Explanation:
     match failure:
         case TlsRefusal(faults=(first, *_) as faults, setting=setting):
             found = " ".join(f"{card(f).meaning} ({f.detail})" for f in faults)
-            verb = "demands TLS" if not setting.verifies else "demands a trustworthy certificate"
+            judged = setting.verifies or card(first).fault_class is FaultClass.CERTIFICATE
+            verb = "demands a trustworthy certificate" if judged else "demands TLS"
             return Explanation(f"{found} {setting.label} {verb}.", card(first).remedy)
         case TlsRefusal(setting=setting):
             return Explanation(

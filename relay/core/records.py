@@ -167,7 +167,8 @@ class Attempt:
     """One try of one message at one host, for the recipients that go there together.
 
     `session_id` is None when no connection came about for lack of a host. `hosts` are all that the
-    destination had at that time, in order; older records don't say.
+    destination had at that time, in order; older records don't say. `sent_by` are the words of the
+    policy that chose `route`, empty where it was none of them that did.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Attempt:
     started_at: datetime
     ended_at: datetime
     hosts: tuple[Hop, ...] = ()
+    sent_by: str = ""
 
     def tried(self, recipient: str) -> Tried | None:
         """Return this attempt as one recipient's history sees it."""

@@ -72,7 +72,8 @@ class RouteRule:
 class RouteMatch:
     """The destination that a domain's mail goes to, and what chose it.
 
-    `email_relay` is the relay that the domain filter `by` leads to.
+    `email_relay` is the relay that the domain filter `by` leads to; `of_all` tells whether all mail
+    goes there.
     """
 
     to: Destination
@@ -81,6 +82,12 @@ class RouteMatch:
     place: Place | None = None
     email_relay: EmailRelay | None = None
     by: DomainFilter | None = None
+    of_all: bool = False
+
+    @property
+    def by_policy(self) -> bool:
+        """Whether the policy's own words chose it, not what holds without any."""
+        return self.origin not in {RouteOrigin.LAB_ZONE, RouteOrigin.CAPTURE}
 
     @property
     def reason(self) -> str:
@@ -92,7 +99,10 @@ class RouteMatch:
                 return "one relay carries everything"
             case RouteOrigin.EMAIL_RELAY:
                 assert self.email_relay is not None
-                return f"{self.by} leads to the email relay {self.email_relay.name}"
+                whose = f"the email relay {self.email_relay.name}"
+                if self.of_all:
+                    return f"everything goes through {whose}, by {self.by}"
+                return f"{self.by} leads to {whose}"
             case RouteOrigin.INVALID_DOMAIN:
                 return "mail to a domain below .invalid is dropped, and reads as sent"
             case RouteOrigin.LAB_ZONE:
@@ -184,6 +194,7 @@ class Routing:
                 place=by.place,
                 email_relay=relay,
                 by=by,
+                of_all=self.in_front is not None,
             )
         if self.relay is not None:
             return RouteMatch(

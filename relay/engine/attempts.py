@@ -188,6 +188,7 @@ class Attempts:
             clear=isinstance(step, Try) and step.in_clear is InClear.NOW,
             rule=MatchedRule.of(task.match),
             route=str(task.route.to),
+            sent_by=task.route.reason if task.route.by_policy else "",
             session_id=session.id if session else None,
             verdict=verdict,
             outcomes=outcomes,
