@@ -114,6 +114,6 @@ def _list(books: tuple[CodeBook, ...], *, as_json: bool, whole: bool) -> None:
         typer.echo()
         console().print(reply_table())
         typer.echo(
-            "\nrelay codes 451 4.7.5 explains one; --book shows another book; "
-            "--json has every list."
+            "\nrelay codes 451 4.7.5 explains one, and so does a whole line of a log;\n"
+            "--book shows another book, --json has every list."
         )

@@ -319,11 +319,11 @@ CAUSES: Final[Mapping[Cause, CauseCard]] = MappingProxyType(
             "The host wants the sender to authenticate first.",
             "Give the relay a user and password for this host, or mail its port for other servers.",
             "auth-required",
+            "auth-fails",
         ),
         _C.AUTHENTICATION_FAILED: _others(
             "The host did not accept the sender's user and password.",
             "Check the user, the password and the mechanism.",
-            "auth-fails",
         ),
         _C.HOST_DEMANDS_TLS: _others(
             "The host takes mail under TLS alone, and the sender spoke in clear text.",

@@ -57,8 +57,9 @@ REAL_LINES = [
      "mail."), "tls-not-offered", "transient"),
     ("450 4.7.322 certificate-expired: Destination mail server's certificate is expired.",
      "certificate-expired", "transient"),
-    (("450 4.7.325 certificate-host-mismatch: Remote certificate MUST have a common name or subject "
-     "alternative name matching the hostname (DANE)"), "certificate-name-mismatch", "transient"),
+    (("450 4.7.325 certificate-host-mismatch: Remote certificate MUST have a common name or "
+     "subject alternative name matching the hostname (DANE)"),
+     "certificate-name-mismatch", "transient"),
     (("450 4.4.317 Cannot connect to remote server [Message=451 5.7.3 STARTTLS is required to send "
      "mail]"), "tls-not-offered", "transient"),
     ("451 4.7.5 [internal] ssl cert must be signed by a valid ca",
@@ -68,8 +69,9 @@ REAL_LINES = [
      "tls-not-offered", "unknown"),
     ("550-5.1.1 The email account that you tried to reach does not exist. Please try",
      "mailbox-unknown", "final"),
-    (("host mx.bank.test[192.0.2.1] said: 550 5.1.1 <u@bank.test>: Recipient address rejected: User "
-     "unknown in local recipient table (in reply to RCPT TO command)"), "mailbox-unknown", "final"),
+    (("host mx.bank.test[192.0.2.1] said: 550 5.1.1 <u@bank.test>: Recipient address rejected: "
+     "User unknown in local recipient table (in reply to RCPT TO command)"),
+     "mailbox-unknown", "final"),
     ("530 5.7.0 Must issue a STARTTLS command first", "host-demands-tls", "final"),
 ]  # fmt: skip
 
