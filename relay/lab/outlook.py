@@ -77,7 +77,7 @@ def card_json(card: Scenario) -> dict[str, Json]:
     return {
         **data,
         "mail_domain": card.mail_domain,
-        "host": None if about_dns and not about_dns.hosts else card.host,
+        "host": None if about_dns and about_dns.problem else card.host,
         "verdicts": {s.value: _verdict_json(foretell(card, s)) for s in TlsSetting},
         **({"answer": [*answer_words(about_dns)]} if about_dns else {}),
     }

@@ -94,6 +94,29 @@ def test_lab_show_json() -> None:
     assert card["verdicts"]["required-verify"] == {"kind": "terminate", "protection": None}
 
 
+def test_lab_show_of_a_domain_about_dns_has_the_answer_in_place_of_a_receiver() -> None:
+    null = " ".join(run("lab", "show", "null-mx").split())
+    assert "DNS answer MX 0 . Address anyone@null-mx.lab.test Setting" in null
+    assert "Required not delivered: the domain takes no mail" in null
+    assert "Certificate" not in null
+    many = " ".join(run("lab", "show", "mx-many").split())
+    assert "recipe wildcard" in many
+    assert "MX 10 mx2.mx-many.lab.test. and 57 more" in many
+    card = json.loads(run("lab", "show", "mx-loop", "--json"))
+    assert card["host"] is None
+    assert card["answer"] == ["MX 10 relay.lab.test.", "MX 20 mx.good.lab.test."]
+    assert card["verdicts"]["off"] == {"kind": "loops-back", "protection": None}
+    found = json.loads(run("lab", "show", "mx-bad-then-good", "--json"))
+    assert found["host"] == "mx.no-starttls.lab.test"
+    assert found["verdicts"]["preferred"] == {"kind": "deliver", "protection": "encrypted"}
+
+
+def test_every_recipe_that_a_receiver_shows_is_named() -> None:
+    assert "recipes good, expired (relay certs show NAME)" in run("lab", "show", "rotates")
+    shown = json.loads(run("certs", "show", "wrong-host", "--json"))["shown_by"]
+    assert shown == ["sni-different-certificate", "wrong-host"]
+
+
 def test_lab_show_says_how_a_host_is_reached() -> None:
     assert "host mx.good.lab.test " in run("lab", "show", "good")
     assert "host wildcard-too-wide.test " in run("lab", "show", "wildcard-too-wide")
