@@ -17,6 +17,12 @@ from relay.web.binding import Bound
 GRACE: Final = timedelta(seconds=1)
 """How long a request in hand may take to end when the server closes."""
 
+MAX_CONNECTIONS: Final = 100
+"""Connections at a time, idle ones too; further ones are answered with 503.
+
+Without a bound they could use up the file descriptors that mail needs.
+"""
+
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn that leaves signals to the program, and says when it is ready."""
@@ -41,7 +47,14 @@ class WebServer:
     are closed at once, the others after `grace`. The socket is closed with it.
     """
 
-    def __init__(self, app: ASGIApp, bound: Bound, *, grace: timedelta = GRACE) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: Bound,
+        *,
+        grace: timedelta = GRACE,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self._bound = bound
         self._grace = grace.total_seconds()
         self._server = _Uvicorn(
@@ -55,6 +68,8 @@ class WebServer:
                 log_level="error",
                 server_header=False,
                 proxy_headers=False,
+                # uvicorn counts the connection that asks as well.
+                limit_concurrency=max_connections + 1,
             )
         )
         self._task: asyncio.Task[None]

@@ -111,6 +111,21 @@ async def test_a_client_that_never_reads_and_a_route_that_waits_are_cut_off(
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "web"] == []
 
 
+async def test_connections_are_bounded_and_idle_ones_count() -> None:
+    bound = bind("127.0.0.1", 0)
+    request = lines("GET / HTTP/1.1", "Host: localhost", "Connection: close")
+    async with WebServer(hello, bound, max_connections=3):
+        first, first_writer = await asyncio.open_connection(bound.host, bound.port)
+        idle = [(await asyncio.open_connection(bound.host, bound.port))[1] for _ in range(2)]
+        first_writer.write(request)
+        assert (await first.read()).startswith(b"HTTP/1.1 200 ")
+        idle.append((await asyncio.open_connection(bound.host, bound.port))[1])
+        refused = await hear(httpx.URL(bound.url), request)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        for writer in (*idle, first_writer):
+            writer.close()
+
+
 async def test_signals_stay_the_programs() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     async with WebServer(hello, bind("127.0.0.1", 0)):
