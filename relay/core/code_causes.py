@@ -243,9 +243,9 @@ CAUSES: Final[Mapping[Cause, CauseCard]] = MappingProxyType(
             "The message or an address breaks the protocol's rules.",
             FailureKind.NOT_SENDABLE,
         ),
-        _C.AUTH_UNAVAILABLE: _others(
+        _C.AUTH_UNAVAILABLE: _own(
             "The host does not offer the mechanism that the relay is to log in by.",
-            "Ask the host's administrator which mechanisms it offers, and name one of them.",
+            FailureKind.AUTH_UNAVAILABLE,
         ),
         _C.SUPPRESSED: _own(
             "The address has bounced before, and nothing is sent to it until that is cleared.",
