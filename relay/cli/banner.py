@@ -82,7 +82,10 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
     default = next(r for r in policy.tls.rules.values() if str(r.pattern) == "*")
     listed = [r for r in policy.tls.rules.values() if r.origin is RuleOrigin.RESTRICTION]
     rules = [r for r in policy.tls.rules.values() if r.origin is RuleOrigin.RULE]
-    if listed:
+    carrier = policy.routing.email_relays.carries_everything
+    if carrier and policy.salesforce.email_relay_tls is EmailRelayTls.RELAY:
+        yield f"{carrier.tls.setting.label}, the email relay's own setting"
+    elif listed:
         setting = listed[0].policy.setting.label
         yield f"{setting} for {', '.join(str(r.pattern) for r in listed)}; Preferred elsewhere"
     else:
@@ -92,9 +95,6 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
     filters = sum(entry.active for entry in policy.routing.email_relays.filters)
     if policy.routing.in_front is not None:
         yield f"everything goes through {policy.routing.in_front}"
-        carrier = policy.routing.email_relays.carries_everything
-        if carrier and policy.salesforce.email_relay_tls is EmailRelayTls.RELAY:
-            yield f"its own setting holds: {carrier.tls.setting.label}"
     elif filters:
         yield f"email relays carry what {filters} domain filters lead there"
     if policy.routing.in_front is None and policy.routing.routes:
