@@ -52,18 +52,16 @@ def text_of(notice: Notice) -> str:
 def _headline(notice: Notice) -> str:
     domain = notice.domain
     many = notice.report is Report.SUMMARY
+    times = "once more" if notice.count == 1 else f"{notice.count} times"
     match notice.kind:
-        case NoticeKind.BOUNCED if many:
-            messages = "1 recipient" if notice.count == 1 else f"{notice.count} recipients"
-            return f"Mail to {messages} at {domain} bounced"
         case NoticeKind.BOUNCED:
-            return f"Mail to {domain} bounced"
+            return f"Mail to {domain} bounced{f' {times}' if many else ''}"
         case NoticeKind.FIRST_TLS_FAILURE:
             return f"TLS with {domain} failed for the first time"
         case NoticeKind.STOPPED_VERIFYING if many:
-            return f"The certificate of {domain} stopped verifying again, {notice.count} in all"
+            return f"TLS with {domain} stopped verifying {times}"
         case NoticeKind.STOPPED_VERIFYING:
-            return f"The certificate of {domain} verified before and does not any more"
+            return f"TLS with {domain} does not verify any more"
         case _:
             assert_never(notice.kind)
 
