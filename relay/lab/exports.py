@@ -24,6 +24,8 @@ class ExportFor(Enum):
     """A TLS policy map (smtp_tls_policy_maps in postconf(5)) that verifies every host."""
     EXIM = "exim"
     """A router with driver manualroute (Exim specification, chapter 20)."""
+    HARAKA = "haraka"
+    """Routes of the plugin queue/smtp_forward (config/smtp_forward.ini), as Haraka 3 has them."""
     HOSTS = "hosts"
     """A hosts file (hosts(5))."""
 
@@ -37,6 +39,8 @@ def export(places: Mapping[str, HostAddress], target: ExportFor) -> Iterator[str
             yield from _postfix_tls(places)
         case ExportFor.EXIM:
             yield from _exim(places)
+        case ExportFor.HARAKA:
+            yield from _haraka(places)
         case ExportFor.HOSTS:
             for name, place in places.items():
                 yield f"{place.address} {SCENARIOS[name].host}"
@@ -84,6 +88,30 @@ def _exim(places: Mapping[str, HostAddress]) -> Iterator[str]:
         for name, place in places.items()
     ]
     yield " ;\\\n".join(entries)
+
+
+def _haraka(places: Mapping[str, HostAddress]) -> Iterator[str]:
+    yield "; config/smtp_forward.ini; config/plugins names queue/smtp_forward."
+    yield "; TLS is opportunistic. To verify, set rejectUnauthorized=true, start Haraka with"
+    yield "; NODE_EXTRA_CA_CERTS=the lab's root (relay certs ca), and let each host= be the name"
+    yield "; in the comment beside it (relay lab export --for hosts)."
+    yield "; Where STARTTLS is not offered, the mail goes in clear text all the same."
+    yield "check_recipient=true"
+    yield "enable_tls=true"
+    yield "[tls]"
+    yield "rejectUnauthorized=false"
+    for name, place in places.items():
+        domain = SCENARIOS[name].mail_domain
+        if place.mode is TlsMode.IMPLICIT:
+            yield f"; {domain}: the plugin can't begin with TLS"
+            continue
+        yield f"; {SCENARIOS[name].host}"
+        yield f"[{domain}]"
+        yield f"host={place.address}"
+        yield f"port={place.port}"
+        # A section without these two keeps none of the main section's values.
+        yield "enable_tls=true"
+        yield "enable_outbound=true"
 
 
 def _next_hop(place: HostAddress) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from relay.cli import lab
+from relay.core.settings import TlsMode
 from relay.lab.catalogue import LAB_SCENARIOS
 from relay.lab.exports import ExportFor, export
 from relay.lab.layout import own_addresses, ports_from
@@ -73,6 +75,25 @@ def test_own_addresses_differ_and_are_loopback() -> None:
 )
 def test_what_can_not_be_exported(words: tuple[str, ...]) -> None:
     run(*words, code=2)
+
+
+def test_haraka_gets_a_section_for_each_domain_that_its_plugin_can_reach() -> None:
+    text = "\n".join(run("export", "--for", "haraka", "--base-port", "4000"))
+    # The plugin's own defaults stand before the first section, as the parser of ini files has them.
+    parser = configparser.ConfigParser(comment_prefixes=(";",))
+    parser.read_string(f"[main]\n{text}")
+    assert dict(parser["main"]) == {"check_recipient": "true", "enable_tls": "true"}
+    assert dict(parser["good.lab.test"]) == {
+        "host": "127.0.0.1",
+        "port": "4000",
+        "enable_tls": "true",
+        "enable_outbound": "true",
+    }
+    places = ports_from(4000)
+    reachable = [n for n, place in places.items() if place.mode is TlsMode.STARTTLS]
+    assert parser.sections() == ["main", "tls", *(LAB_SCENARIOS[n].card.mail_domain for n in reachable)]
+    assert "implicit-tls.lab.test" not in parser
+    assert "; implicit-tls.lab.test: the plugin can't begin with TLS" in text
 
 
 @pytest.mark.judge("exim4")
