@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.console import console, fail, print_json
+from relay.cli.moments import FORMS, moment
 from relay.cli.reading import JsonOption, LimitOption, reading
-from relay.cli.state import StateOption
+from relay.cli.state import StateDir, StateOption
+
+if TYPE_CHECKING:
+    from relay.core.bounce_report import ReportBy, ReportRow
+    from relay.core.contacts import Contact
+    from relay.core.jsonform import Json
+    from relay.core.records import Bounce
+    from relay.journal.api import JournalReader
 
 app = typer.Typer(name="bounces", no_args_is_help=True, help="What was not delivered, and why.")
+
+_PAGE = 1000
+"""Bounces read at a time; a report needs no more memory however many there are."""
 
 _HINT = "`relay bounces list` shows what there is"
 
@@ -85,3 +98,103 @@ def show_bounce(
         print_json(to_json(bounce))
     else:
         console().print(bounce_story(bounce, session))
+
+
+@app.command("report")
+def report_bounces(
+    *,
+    by: Annotated[
+        str, typer.Option("--by", metavar="code|domain|cause|contact", help="What to count by.")
+    ] = "contact",
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help=f"Only from then on: {FORMS}")
+    ] = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+) -> None:
+    """Report what bounced, the worst first: the contacts, or counts by code, domain or cause.
+
+    Final failures are counted, delays are not. Hard bounces have a code 5xx.
+    """
+    from relay.core.bounce_report import bounce_report
+
+    if as_json and as_csv:
+        fail("--json and --csv exclude each other")
+    kind, begin = _report_by(by), moment(since, "--since")
+    with reading(state, hint=_HINT) as journal:
+        rows = bounce_report(_all(journal), kind, since=begin)
+        contacts = _contacts(state)
+    if as_json:
+        print_json([_as_json(row, contacts if kind.value == "contact" else None) for row in rows])
+    elif as_csv:
+        _write_csv(rows, kind, contacts)
+    elif rows:
+        from relay.cli.bounce_view import report_table
+
+        console().print(report_table(rows, kind, contacts))
+    else:
+        typer.echo(f"Nothing bounced{' in that time' if since else ''}.")
+
+
+def _report_by(text: str) -> ReportBy:
+    from relay.core.bounce_report import ReportBy
+
+    try:
+        return ReportBy(text.lower())
+    except ValueError:
+        allowed = ", ".join(known.value for known in ReportBy)
+        fail(f"--by {text}: not known", hint=f"allowed: {allowed}")
+
+
+def _all(journal: JournalReader) -> Iterator[Bounce]:
+    before = None
+    while page := journal.bounces(_PAGE, before=before):
+        yield from page
+        before = page[-1].id
+
+
+def _contacts(state: Path | None) -> dict[str, list[Contact]]:
+    from relay.core.contacts import address_key
+    from relay.journal.contacts_store import ContactsStore
+
+    found: dict[str, list[Contact]] = {}
+    for contact in ContactsStore(StateDir.of(state).contacts).contacts():
+        found.setdefault(address_key(contact.email), []).append(contact)
+    return found
+
+
+def _as_json(row: ReportRow, contacts: dict[str, list[Contact]] | None) -> Json:
+    from relay.core.contacts import address_key
+    from relay.core.jsonform import to_json
+
+    form = to_json(row)
+    assert isinstance(form, dict)
+    if contacts is not None:
+        form["contacts"] = to_json(contacts.get(address_key(row.what), []))
+    return form
+
+
+def _write_csv(
+    rows: tuple[ReportRow, ...], by: ReportBy, contacts: dict[str, list[Contact]]
+) -> None:
+    import csv
+    import io
+    from datetime import UTC
+
+    from relay.core.contacts import address_key
+
+    out = io.StringIO(newline="")
+    table = csv.writer(out)
+    head = [by.value, "bounces", "hard", "addresses", "first", "last", "latest"]
+    with_contacts = by.value == "contact"
+    table.writerow([*head, "records"] if with_contacts else head)
+    for row in rows:
+        cells = [row.what, row.count, row.hard, row.addresses]
+        cells += [f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for at in (row.first_at, row.last_at)]
+        cells.append(row.latest)
+        if with_contacts:
+            of = contacts.get(address_key(row.what), ())
+            cells.append("; ".join(f"{contact.object.value} {contact.id}" for contact in of))
+        table.writerow(cells)
+    typer.echo(out.getvalue(), nl=False)

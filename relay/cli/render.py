@@ -26,6 +26,7 @@ from relay.core.records import (
     Session,
     SessionDirection,
 )
+from relay.core.salesforce_view import FlagReason
 from relay.core.transcripts import Direction, Line
 from relay.journal.api import (
     MessageRecord,
@@ -88,6 +89,8 @@ def message_story(record: MessageRecord) -> RenderableType:
         "Received", f"{date_time(envelope.received_at)}, answered {envelope.reply_mode.value}"
     )
     head.add_row("From", words(envelope.reverse_path or "<>"))
+    if envelope.sent_from is not None:
+        head.add_row("Sent from", words(envelope.sent_from))
     if envelope.subject is not None:
         head.add_row("Subject", words(envelope.subject))
     if envelope.message_id_header is not None:
@@ -96,6 +99,10 @@ def message_story(record: MessageRecord) -> RenderableType:
     head.add_row("Policy", words(envelope.policy))
     if envelope.notification_for is not None:
         head.add_row("About", words(f"message {envelope.notification_for}"))
+    for returned in envelope.returned:
+        head.add_row(
+            "Returned", words(f"{returned.reading.value}, of message {returned.message_id}")
+        )
     parts: list[RenderableType] = [head]
     for status in record.recipients:
         parts += ["", _status(status), Padding(_recipient_way(record, status), (0, 0, 0, 2))]
@@ -138,6 +145,13 @@ def bounce_story(bounce: Bounce, session: Session | None) -> RenderableType:
     grid.add_row("Remedy", words(bounce.remedy))
     for fault in bounce.faults:
         grid.add_row("Fault", _fault(fault))
+    if bounce.returned_in is not None:
+        grid.add_row("Reported in", f"message {bounce.returned_in}")
+    if (view := bounce.salesforce) is not None and view.why is not FlagReason.NOT_ACTIVE:
+        flagged = "contact flagged" if view.contact_flagged else "contact not flagged"
+        grid.add_row(
+            "Salesforce", words(f"{view.kind.value} bounce, {flagged}: {view.why.sentence}")
+        )
     if session is None:
         return grid
     return Group(grid, "", session_dialog(session))

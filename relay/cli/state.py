@@ -52,6 +52,11 @@ class StateDir:
         return self.path / "bounces.jsonl"
 
     @property
+    def contacts(self) -> Path:
+        """Contacts and leads, an SQLite file of their own."""
+        return self.path / "contacts.sqlite3"
+
+    @property
     def serving(self) -> Path:
         """What a running relay listens on, as JSON; absent when none runs."""
         return self.path / "serving.json"

@@ -1,0 +1,192 @@
+"""`relay contacts` and `relay bounces report` on journals that the tests fill."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from journal_records import a_bounce, a_message
+from typer.testing import CliRunner, Result
+
+from relay.cli.app import app
+from relay.core.replies import StatusCode
+from relay.core.salesforce import MatchingRecords
+from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
+from relay.journal.api import Batch
+from relay.journal.sqlite_journal import open_journal
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+VIEW = SalesforceView(
+    email_bounced_reason="550 5.1.1 no such user",
+    email_bounced_date=AT,
+    kind=BounceKind.HARD,
+    contact_flagged=True,
+    why=FlagReason.ANY_FAILURE,
+    matching_records=MatchingRecords.ALL,
+    is_bounced=True,
+)
+CONTACTS = "Id,Email,FirstName,Object\n1,Ann@b.test,Ann,\n2,ann@b.test,,Lead\n3,eve@b.test,Eve,\n"
+
+
+def run(state: Path, *words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, [*words, "--state", str(state)], input=stdin)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A state directory with three contacts, a hard bounce of Ann and a soft one of somebody."""
+
+    async def fill() -> None:
+        async with open_journal(tmp_path / "journal.sqlite3", bounce_lines=None) as journal:
+            soft = replace(VIEW, kind=BounceKind.SOFT, contact_flagged=False)
+            await journal.writer.write(
+                Batch(
+                    messages=(a_message(1),),
+                    bounces=(
+                        a_bounce(
+                            1,
+                            recipient="ann@B.test",
+                            status=StatusCode(550, "5.1.1"),
+                            text="no such user",
+                            at=AT,
+                            salesforce=VIEW,
+                        ),
+                        a_bounce(
+                            2,
+                            recipient="x@c.test",
+                            status=StatusCode(451, "4.7.5"),
+                            at=AT + timedelta(hours=1),
+                            salesforce=soft,
+                        ),
+                    ),
+                )
+            )
+
+    asyncio.run(fill())
+    assert run(tmp_path, "contacts", "import", "-", stdin=CONTACTS).output == (
+        "3 added, 0 updated\n"
+    )
+    return tmp_path
+
+
+def rows(result: Result) -> list[dict[str, str]]:
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.output, newline="")))
+
+
+def test_nothing_is_imported_unless_all_is_good(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("Id,Email\n1,a@b.test\n,c@d.test\n2,nonsense\n")
+    refused = run(tmp_path, "contacts", "import", str(file))
+    assert refused.exit_code == 2
+    assert f"{file}:3: the Id is empty" in refused.stderr
+    assert f"{file}:4: the Email 'nonsense' is no address" in refused.stderr
+    assert "nothing was imported: 2 bad rows" in refused.stderr
+    assert "No contacts yet" in run(tmp_path, "contacts", "list").output
+    done = run(tmp_path, "contacts", "import", str(file), "--skip-bad", "--object", "lead")
+    assert done.exit_code == 0
+    assert "1 added, 0 updated, 2 skipped" in done.output
+    assert [row["Object"] for row in rows(run(tmp_path, "contacts", "export"))] == ["Lead"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nowhere.csv",), "nowhere.csv: No such file"),
+        (("-", "--object", "Account"), "--object Account: not known"),
+    ],
+)
+def test_what_can_not_be_imported(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    result = run(tmp_path, "contacts", "import", *words, stdin=CONTACTS)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_the_list_shows_salesforce_s_fields_on_every_match(filled: Path) -> None:
+    found = rows(run(filled, "contacts", "list", "--csv"))
+    assert [(row["Object"], row["Id"], row["IsEmailBounced"]) for row in found] == [
+        ("Contact", "1", "true"),
+        ("Lead", "2", "true"),
+        ("Contact", "3", "false"),
+    ]
+    assert found[0]["EmailBouncedReason"] == "550 5.1.1 no such user"
+    assert found[0]["EmailBouncedDate"] == "2026-03-01T12:00:00Z"
+    assert found[2]["EmailBouncedReason"] == ""
+    bounced = json.loads(run(filled, "contacts", "list", "--bounced", "--json").output)
+    assert [entry["contact"]["id"] for entry in bounced] == ["1", "2"]
+    assert bounced[0]["email_bounced_reason"] == "550 5.1.1 no such user"
+    shown = run(filled, "contacts", "list").output
+    assert "550 5.1.1 no such user" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_show_and_clear(filled: Path) -> None:
+    shown = run(filled, "contacts", "show", "ANN@b.test")
+    assert "IsEmailBounced      true" in shown.output
+    assert "550 5.1.1 no such user" in shown.output
+    cleared = run(filled, "contacts", "clear", "ANN@b.test")
+    assert cleared.exit_code == 0
+    assert "550 5.1.1 no such user" in cleared.output
+    assert "is not flagged" in run(filled, "contacts", "clear", "ann@b.test").output
+    assert "No contact is flagged" in run(filled, "contacts", "list", "--bounced").output
+    again = json.loads(run(filled, "contacts", "show", "ann@b.test", "--json").output)
+    assert again["is_email_bounced"] is False
+    assert again["cleared_at"] is not None
+    assert len(again["bounces"]) == 1
+
+
+def test_nobody_knows_this_address(filled: Path) -> None:
+    assert run(filled, "contacts", "show", "nobody@b.test").exit_code == 3
+    assert run(filled, "contacts", "clear", "nonsense").exit_code == 2
+
+
+def test_contacts_before_any_relay_served(tmp_path: Path) -> None:
+    run(tmp_path, "contacts", "import", "-", stdin=CONTACTS)
+    assert len(rows(run(tmp_path, "contacts", "export"))) == 3
+
+
+def test_the_report_of_contacts_that_bounced(filled: Path) -> None:
+    table = run(filled, "bounces", "report").output
+    assert max(map(len, table.splitlines())) <= 80
+    assert "Contact 1 Ann" in table
+    assert "Lead 2" in table
+    ann = rows(run(filled, "bounces", "report", "--csv"))[1]
+    assert ann == {
+        "contact": "ann@B.test",
+        "bounces": "1",
+        "hard": "1",
+        "addresses": "1",
+        "first": "2026-03-01T12:00:00Z",
+        "last": "2026-03-01T12:00:00Z",
+        "latest": "550 5.1.1 no such user",
+        "records": "Contact 1; Lead 2",
+    }
+    found = json.loads(run(filled, "bounces", "report", "--json").output)
+    assert [contact["id"] for contact in found[1]["contacts"]] == ["1", "2"]
+
+
+def test_the_report_by_others_and_since(filled: Path) -> None:
+    by_code = rows(run(filled, "bounces", "report", "--by", "code", "--csv"))
+    assert [row["code"] for row in by_code] == ["451 4.7.5", "550 5.1.1"]
+    late = run(
+        filled, "bounces", "report", "--by", "domain", "--since", "2026-03-01T12:30", "--csv"
+    )
+    assert [row["domain"] for row in rows(late)] == ["c.test"]
+    assert (
+        "Nothing bounced in that time."
+        in run(filled, "bounces", "report", "--since", "2099-01-01").output
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--by", "colour"), ("--since", "yesterday"), ("--json", "--csv")],
+)
+def test_a_report_of_nothing_that_is_known(filled: Path, words: tuple[str, ...]) -> None:
+    assert run(filled, "bounces", "report", *words).exit_code == 2
