@@ -91,7 +91,8 @@ def test_haraka_gets_a_section_for_each_domain_that_its_plugin_can_reach() -> No
     }
     places = ports_from(4000)
     reachable = [n for n, place in places.items() if place.mode is TlsMode.STARTTLS]
-    assert parser.sections() == ["main", "tls", *(LAB_SCENARIOS[n].card.mail_domain for n in reachable)]
+    domains = [LAB_SCENARIOS[name].card.mail_domain for name in reachable]
+    assert parser.sections() == ["main", "tls", *domains]
     assert "implicit-tls.lab.test" not in parser
     assert "; implicit-tls.lab.test: the plugin can't begin with TLS" in text
 
