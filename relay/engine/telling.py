@@ -14,7 +14,6 @@ from relay.notice.admin_mail import AdminMail
 from relay.notice.channel import Channel
 from relay.notice.notifier import Notifier
 from relay.notice.options import NoticeOptions
-from relay.notice.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +32,9 @@ class Teller:
         """Return a notifier, its channels open until `stack` closes; raise NoticeError."""
         channels: list[Channel] = []
         if options.webhook is not None:
+            # Only who wants a webhook pays for loading an HTTP client.
+            from relay.notice.webhook import Webhook
+
             webhook = Webhook(
                 options.webhook,
                 allow_external=self.allow_external,

@@ -120,7 +120,7 @@ class Notifier:
         finally:
             unsent = sum(outbox.unsent for outbox in self._outboxes)
             if unsent:
-                log.warning("%d notices were not sent", unsent)
+                log.warning("notices not sent: %d", unsent)
             if self._waiting or self._windows:
                 log.warning(
                     "no notice was made of %d events and %d open windows",

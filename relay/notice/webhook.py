@@ -78,7 +78,8 @@ class Webhook:
 
     async def __aenter__(self) -> Self:
         try:
-            found = await self._addresses()
+            async with asyncio.timeout(self._options.timeout.total_seconds()):
+                found = await self._addresses()
         except OSError:
             log.warning("%s: the host is not found now; it is looked up again for a notice", self)
         else:

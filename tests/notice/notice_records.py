@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -177,9 +178,9 @@ class Hook:
 
 
 @contextlib.asynccontextmanager
-async def a_hook(*answers: int) -> AsyncIterator[Hook]:
+async def a_hook(*answers: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Hook]:
     hook = Hook(list(answers))
-    server = await asyncio.start_server(hook.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(hook.serve, "127.0.0.1", 0, ssl=tls)
     hook.port = server.sockets[0].getsockname()[1]
     try:
         yield hook

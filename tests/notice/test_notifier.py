@@ -17,6 +17,7 @@ from relay.core.addresses import parse_address
 from relay.core.codebook_data import SALESFORCE
 from relay.core.notices import Notice, NoticeKind, Report
 from relay.core.records import Attempt, BodyType, BounceAction, Envelope, ReplyMode
+from relay.engine.telling import end_telling
 from relay.journal.api import JournalError
 from relay.notice.channel import Outbox
 from relay.notice.notifier import Notifier
@@ -232,6 +233,18 @@ async def test_an_outbox_that_is_behind_drops_the_oldest_and_counts(
     assert "a notice about d1.test is dropped, 1 so far" in caplog.text
 
 
+async def test_the_end_waits_no_longer_than_it_may(caplog: pytest.LogCaptureFixture) -> None:
+    async with notifying() as relay:
+        relay.channel.gate.clear()
+        relay.notifier.bounced(a_bounce())
+        await relay.channel.until(1)
+        now = asyncio.get_running_loop().time()
+        await end_telling(relay.notifier, relay.running, until=now)
+        await asyncio.wait({relay.running})
+    assert relay.running.cancelled()
+    assert "notices not sent: 1" in caplog.text
+
+
 async def test_what_is_unsent_at_the_end_is_logged_with_its_count(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -241,4 +254,4 @@ async def test_what_is_unsent_at_the_end_is_logged_with_its_count(
         for number in range(3):
             relay.notifier.bounced(a_bounce(number, domain=f"d{number}.test"))
         await relay.channel.until(1)
-    assert "3 notices were not sent" in caplog.text
+    assert "notices not sent: 3" in caplog.text

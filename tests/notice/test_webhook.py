@@ -6,11 +6,14 @@ import asyncio
 import json
 import logging
 import re
+import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+import trustme
 from e2e_relay import TurnedClock
 from notice_records import SECRET, Hook, a_hook, a_notice
 
@@ -186,6 +189,24 @@ async def test_of_several_addresses_only_those_at_home_are_used() -> None:
     lookup = answers("192.0.2.7", "127.0.0.1")
     async with a_hook(200) as hook, a_webhook(hook, url=url, lookup=lookup) as webhook:
         assert await webhook.deliver(a_notice())
+
+
+@pytest.mark.parametrize(("named", "taken"), [("hook.example", True), ("other.example", False)])
+async def test_https_proves_the_name_though_the_address_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, taken: bool
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(named).configure_cert(server)
+    url, lookup = "https://hook.example:{port}/", answers("127.0.0.1")
+    async with (
+        a_hook(200, tls=server) as hook,
+        a_webhook(hook, url=url, lookup=lookup, waits=()) as webhook,
+    ):
+        assert await webhook.deliver(a_notice()) is taken
+    assert len(hook.requests) == taken
 
 
 async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
