@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from relay.core.codebook import CodeBook, CodeEntry
@@ -9,9 +11,11 @@ from relay.core.codebook_data import CODE_BOOKS, SALESFORCE
 from relay.core.failure_kinds import FailureKind, failure_kind
 from relay.core.failure_remedies import REMEDIES
 from relay.core.fault_cards import FAULTS
-from relay.core.faults import FaultClass, FaultKind, ResultType
-from relay.core.outcomes import LocalProblem, LocalRefusal, PeerRefusal, Stage
+from relay.core.faults import FaultClass, FaultKind, ResultType, TlsFault
+from relay.core.outcomes import LocalProblem, LocalRefusal, PeerRefusal, Stage, TlsRefusal
 from relay.core.replies import Reply, StatusCode
+from relay.core.salesforce import RefusedStarttls
+from relay.core.settings import TlsSetting
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,32 @@ def test_one_entry_can_be_replaced() -> None:
     changed = SALESFORCE.overridden({FailureKind.TLS_NOT_OFFERED: CodeEntry.parse("554 5.7.0 no")})
     assert str(changed.entries[FailureKind.TLS_NOT_OFFERED]) == "554 5.7.0 no"
     assert changed.entries[FailureKind.INTERNAL] == SALESFORCE.entries[FailureKind.INTERNAL]
+
+
+@pytest.mark.parametrize("book", CODE_BOOKS.values(), ids=lambda book: book.name)
+def test_a_refused_starttls_in_the_hosts_own_words(book: CodeBook) -> None:
+    host_reply = replace(book, refused_starttls=RefusedStarttls.HOST_REPLY)
+    reply = Reply(code=502, text="5.5.1 not today")
+
+    def refusal(kind: FaultKind, peer_reply: Reply | None) -> TlsRefusal:
+        return TlsRefusal(
+            setting=TlsSetting.REQUIRED,
+            faults=(TlsFault(kind=kind, detail="x"),),
+            stage=Stage.STARTTLS,
+            peer_reply=peer_reply,
+        )
+
+    refused = refusal(FaultKind.STARTTLS_REFUSED, reply)
+    assert str(host_reply.entry(refused)) == "502 5.5.1 not today"
+    assert book.entry(refused) == book.entries[FailureKind.TLS_REFUSED]
+    for other in (
+        refusal(FaultKind.STARTTLS_REFUSED, None),
+        refusal(FaultKind.STARTTLS_NO_ANSWER, Reply(code=421, text="bye")),
+        refusal(FaultKind.CERTIFICATE_EXPIRED, Reply(code=220, text="go")),
+    ):
+        assert host_reply.entry(other) == book.entry(other)
+    changed = host_reply.overridden({FailureKind.INTERNAL: CodeEntry.parse("451 4.3.0 x")})
+    assert changed.refused_starttls is RefusedStarttls.HOST_REPLY
 
 
 def test_a_peers_own_code_is_never_rewritten() -> None:

@@ -148,6 +148,25 @@ def test_text(host: str, text: str) -> None:
     assert str(SALESFORCE.entry(refusal)) == text
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"), [(h, e) for h, column, e in CELLS if column == "required-verify"]
+)
+def test_required_may_look_at_certificates(host: str, expected: str) -> None:
+    """With `required_on_bad_certificate: terminate` it decides as Required Verify does."""
+    policy = TlsPolicy.for_setting(TlsSetting.REQUIRED, required=OnBadCertificate.TERMINATE)
+    seen, found = HOSTS[host]
+    got, kept = outcome(policy, seen, found)
+    assert got == expected
+    assert kept in {(), found}
+    assert not policy.allows_clear
+
+
+@pytest.mark.parametrize("setting", [s for s in TlsSetting if s is not TlsSetting.REQUIRED])
+def test_the_switch_for_required_is_about_required_alone(setting: TlsSetting) -> None:
+    changed = TlsPolicy.for_setting(setting, required=OnBadCertificate.TERMINATE)
+    assert changed == TlsPolicy.for_setting(setting)
+
+
 @pytest.mark.parametrize(("host", "column", "expected"), CELLS, ids=lambda v: v.replace(" ", "-"))
 def test_where_clear_text_is_put_off_nothing_else_changes(
     host: str, column: str, expected: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +31,7 @@ from relay.core.outcomes import (
 )
 from relay.core.replies import Reply
 from relay.core.routing import ClearText, Hop, Plan, RetrySchedule
+from relay.core.salesforce import OnTlsFailure
 from relay.core.settings import Protection, TlsSetting
 from relay.core.steps import Done, GiveUp, InClear, NoHost, Step, Tried, Try, Wait, next_step
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
@@ -128,6 +130,46 @@ def test_a_final_refusal_of_the_recipient_gives_up_whatever_the_schedule() -> No
     assert step(plan(A, B, schedule=TWICE), tried(A, UNKNOWN)) == GiveUp(
         cause=UNKNOWN, expired=False
     )
+
+
+def at_once(*hops: Hop, schedule: RetrySchedule = TWICE) -> Plan:
+    return replace(plan(*hops, schedule=schedule), on_tls_failure=OnTlsFailure.BOUNCE_AT_ONCE)
+
+
+def test_a_tls_failure_waits_or_bounces_at_once_as_the_switch_says() -> None:
+    assert step(plan(A, schedule=TWICE), tried(A, TLS)) == Wait(until=T0 + 5 * MIN, failure=TLS)
+    assert step(at_once(A), tried(A, TLS)) == GiveUp(cause=TLS, expired=False)
+
+
+def test_bouncing_at_once_still_asks_every_host_and_takes_clear_text_where_it_may() -> None:
+    assert step(at_once(A, B), tried(A, TLS)) == first_try(B)
+    assert step(at_once(A), in_vain(A)) == try_in_clear(A)
+    assert step(at_once(A, B), tried(A, TLS), tried(B, OK)) == Done()
+
+
+@pytest.mark.parametrize("failure", [REFUSED, BUSY, LOOKUP, LOST_LATE])
+def test_bouncing_at_once_is_about_tls_alone(failure: Failure) -> None:
+    hop = None if failure is LOOKUP else A
+    assert step(at_once(A), tried(hop, failure)) == Wait(until=T0 + 5 * MIN, failure=failure)
+
+
+@pytest.mark.parametrize("final", [TLS, GREETING_554])
+def test_a_host_that_may_recover_outweighs_a_tls_failure_that_bounces(final: Failure) -> None:
+    history = tried(A, REFUSED), tried(B, final)
+    assert step(at_once(A, B), *history) == Wait(until=T0 + 5 * MIN, failure=REFUSED)
+    assert step(at_once(A, B), *reversed(history)) == Wait(until=T0 + 5 * MIN, failure=REFUSED)
+
+
+def test_a_tls_failure_that_bounces_gives_no_other_one_another_round() -> None:
+    assert step(at_once(A, B), tried(A, TLS), tried(B, GREETING_554)) == GiveUp(
+        cause=GREETING_554, expired=False
+    )
+    assert step(at_once(A, B), tried(A, GREETING_554), tried(B, TLS)) == GiveUp(
+        cause=TLS, expired=False
+    )
+    earlier = tried(A, REFUSED), tried(B, TLS)
+    later = tried(A, TLS, round=2), tried(B, TLS, round=2)
+    assert step(at_once(A, B), *earlier, *later) == GiveUp(cause=TLS, expired=False)
 
 
 @pytest.mark.parametrize("verdict", [None, Terminate(faults=FAULTS)])
@@ -261,6 +303,7 @@ def test_a_failed_lookup_waits_like_any_other_trouble() -> None:
 @pytest.mark.parametrize("stage", Stage)
 def test_before_mail_is_all_that_comes_before_the_envelope(stage: Stage) -> None:
     after = {Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BODY, Stage.CONFIRMATION}
+    after.add(Stage.OUT_OF_BAND)
     assert stage.before_mail is (stage not in after)
     lost = ConnectionFailure(problem=ConnectionProblem.LOST, stage=stage, detail="x")
     assert scope_of(lost) is (Scope.RECIPIENT if stage in after else Scope.HOST)
