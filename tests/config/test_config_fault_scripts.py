@@ -125,3 +125,11 @@ def test_the_schema_takes_the_example_and_refuses_what_the_loader_refuses() -> N
 def test_the_stored_schema_is_current() -> None:
     stored = HERE.parents[1] / "docs" / "fault-scripts.schema.json"
     assert json.loads(stored.read_text()) == fault_script_schema()
+
+
+def test_the_example_of_the_page_can_be_loaded() -> None:
+    page = (HERE.parents[1] / "docs" / "fault-scripts.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+    (script,) = load_fault_scripts_text(example, name="flaky.yaml", known_scenarios=SCENARIOS)
+    assert len(script.rules) == 4
+    assert f"rule 1 ({script.rules[0].place}): reply {script.rules[0].answer}" in page
