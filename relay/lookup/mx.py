@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from relay.core.addresses import parse_domain
+from relay.core.addresses import Domain, parse_domain
 from relay.core.destinations import ToMailDomain
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
 from relay.core.routing import Dns, HostAddress, NameServer
@@ -83,6 +83,11 @@ class MxResolver:
         failed = DnsProblem.LOOKUP_FAILED in found
         problem = DnsProblem.LOOKUP_FAILED if failed else DnsProblem.NO_HOST
         return DnsFailure(problem=problem, name=to.domain)
+
+    async def has_exchangers(self, domain: Domain) -> bool:
+        """Whether `domain` has MX records, wherever they lead."""
+        exchangers = await Records(self._dns()).exchangers(domain)
+        return isinstance(exchangers, tuple) and len(exchangers) > 0
 
     def _in_order(self, exchangers: tuple[MxRecord, ...]) -> list[MxRecord] | DnsProblem:
         """Return the exchangers as they are to be tried, at least one, or why there is none."""

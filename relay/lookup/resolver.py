@@ -181,14 +181,16 @@ class ChainedResolver:
 
         It knows names that DNS does not: of containers, of /etc/hosts. A name of one label is not
         asked about in DNS at all, for it is no mail domain, and localhost is not (RFC 6761 section
-        6.3). An MX look-up that failed is not overridden: whoever has MX records is not to get mail
-        elsewhere (RFC 5321 section 5.1).
+        6.3). Whoever has MX records, or may have, is not to get mail elsewhere (RFC 5321 section
+        5.1).
         """
         itself = ToHost(host=to.domain, port=to.port)
         if "." not in to.domain or to.domain.endswith(".localhost"):
             return await self._system.resolve(itself)
         found = await self._mx.resolve(ToMailDomain(domain=to.domain, port=to.port))
-        return await self._system.resolve(itself) if _is_no_host(found) else found
+        if not _is_no_host(found) or await self._mx.has_exchangers(to.domain):
+            return found
+        return await self._system.resolve(itself)
 
     async def _scenario(self, scenario: str, domain: Domain) -> Answers | Failure:
         """Return where a scenario's mail goes; raise as the lab does."""
