@@ -46,6 +46,11 @@ class StatusCode:
         return cls(int(code), enhanced.strip())
 
 
+def code_text(code: int) -> str:
+    """Return a reply's code as people read it; -1 stands for none at all."""
+    return "(no code)" if code == -1 else str(code)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """A peer's reply, verbatim: `code` is -1 when it sent something that is not a reply.
@@ -58,7 +63,7 @@ class Reply:
 
     def __str__(self) -> str:
         """Return the reply on one line, for people: what a terminal would obey is escaped."""
-        flat = f"{self.code} {self.text}".replace("\n", " ")
+        flat = f"{code_text(self.code)} {self.text}".replace("\n", " ")
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
 
     @property

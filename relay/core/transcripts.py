@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import Enum, unique
 from typing import Final
 
+from relay.core.replies import code_text
+
 MAX_LINE: Final = 2000
 """Characters kept of one line; the rest is counted, not kept."""
 MAX_LINES: Final = 2000
@@ -89,8 +91,8 @@ class TranscriptLog:
             self._in_auth = False
         parts = text.split("\n") or [""]
         for part in parts[:-1]:
-            self._add(direction, f"{code}-{part}", encrypted=encrypted)
-        self._add(direction, f"{code} {parts[-1]}", encrypted=encrypted)
+            self._add(direction, f"{code_text(code)}-{part}", encrypted=encrypted)
+        self._add(direction, f"{code_text(code)} {parts[-1]}", encrypted=encrypted)
 
     def note(self, text: str) -> None:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""

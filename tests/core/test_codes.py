@@ -57,7 +57,7 @@ def test_books_are_complete_and_ascii(book: CodeBook) -> None:
 
 def test_a_reply_for_people_holds_nothing_that_a_terminal_obeys() -> None:
     reply = Reply(code=-1, text="a\x00b\nc\x1b[31m")
-    assert str(reply) == r"-1 a\x00b c\x1b[31m"
+    assert str(reply) == r"(no code) a\x00b c\x1b[31m"
 
 
 def test_an_incomplete_book_is_refused() -> None:
