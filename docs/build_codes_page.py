@@ -40,7 +40,7 @@ code, and that more than a reply code; among wordings the longest tells most. Se
 explained each once, with a count; of a notification (RFC 3464) each recipient is.
 
 The class of a code says whether it is final: 4 is transient, 5 is final. A notification that says
-`Action: failed` is final whatever the class of the code in it.
+`Action: failed` is final whatever the class of the code in it: the sender has given up.
 
 | exit code | when |
 |---|---|

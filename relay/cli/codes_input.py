@@ -59,11 +59,13 @@ def items_of_text(text: str) -> tuple[Item, ...]:
     """Return one item for each different thing that the lines say.
 
     A line that says nothing by itself, and does not begin a log's record, continues the one before.
-    Of several, those that tell of success are left out.
+    Of several, those that tell of success, or of nothing, are left out.
     """
     found = [explain(part) for part in _parts(text)]
-    telling = [e for e in found if e.finality not in {Finality.SUCCESS, Finality.INTERMEDIATE}]
-    return tuple(_counted(telling or found))
+    speaking = [e for e in found if e.known or e.finality is not Finality.UNKNOWN]
+    good = {Finality.SUCCESS, Finality.INTERMEDIATE}
+    failures = [e for e in speaking if e.finality not in good]
+    return tuple(_counted(failures or speaking or found))
 
 
 def _parts(text: str) -> Iterator[str]:

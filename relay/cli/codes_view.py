@@ -154,8 +154,9 @@ _FINALITY = {
     Finality.FINAL: "final: the sender must not try again",
     Finality.UNKNOWN: "no code, so it does not say whether it is final",
 }
+_GAVE_UP = "transient when it was said; the sender has given up since"
 _READING = {
-    Reading.FAILED: "failed: it is final for this recipient, whatever the code's class",
+    Reading.FAILED: "failed: it is final for this recipient",
     Reading.DELAYED: "delayed: it is still being tried",
     Reading.DELIVERED: "delivered",
 }
@@ -179,14 +180,15 @@ def item_table(one: Shown) -> Table:
     ):
         if words:
             _row(table, head, words)
-    _row(table, "Kind", _FINALITY[one.finality])
+    gave_up = one.reading is Reading.FAILED and one.finality is Finality.TRANSIENT
+    _row(table, "Kind", _GAVE_UP if gave_up else _FINALITY[one.finality])
     if one.reply:
         _row(table, str(one.reply), _meaning(one.reply_meaning) or "not a code that is known here")
     if one.enhanced:
         unknown = f"not a code that is known here: {one.in_general}"
         _row(table, one.enhanced, _meaning(one.enhanced_meaning) or unknown)
-    for listed in one.listed:
-        _row(table, "Listed", _meaning(listed))
+    for text, sources in _grouped(one.listed).items():
+        _row(table, "Listed", f"{text} ({'; '.join(sources)})")
     if not any(r.clue is Clue.WORDING for c in one.causes for r in c.reasons):
         for entry in (e for e in one.emitted if e.book == one.emitted[0].book):
             _row(table, "Text", f"{entry.text} ({entry.book}: {entry.when})")
@@ -195,6 +197,13 @@ def item_table(one: Shown) -> Table:
     if rest := one.causes[SHOWN_CAUSES:]:
         _row(table, "Or else", ", ".join(cause.cause.value for cause in rest))
     return table
+
+
+def _grouped(listed: tuple[Meaning, ...]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for meaning in listed:
+        found.setdefault(meaning.text, []).append(meaning.source.value)
+    return found
 
 
 def _grid() -> Table:

@@ -36,14 +36,23 @@ _REPLY: Final = re.compile(r"(?<![\w.:/=+\[-])([2-5]\d\d)(?![\w.:/])")
 
 @unique
 class Finality(Enum):
-    """What a code's class says of the message."""
+    """What a code's class, or a log's own word, says of the message."""
 
     SUCCESS = "success"
     INTERMEDIATE = "intermediate"
     TRANSIENT = "transient"
     FINAL = "final"
     UNKNOWN = "unknown"
-    """There is no code."""
+    """There is no code, and no such word."""
+
+
+_FATE: Final = re.compile(r"\b(defer(?:red)?|bounced)\b", re.IGNORECASE)
+_FATES: Final = {
+    "defer": Finality.TRANSIENT,
+    "deferred": Finality.TRANSIENT,
+    "bounced": Finality.FINAL,
+}
+"""What logs say where they give no code."""
 
 
 @unique
@@ -136,7 +145,7 @@ def explain(line: str) -> Explanation:
         given=" ".join(line.split()),
         reply=reply,
         enhanced=enhanced,
-        finality=_finality(codes),
+        finality=_finality(line, codes),
         reply_meaning=REPLY_CODES.get(reply) if reply else None,
         enhanced_meaning=SPECIAL.get(enhanced or "") or ENHANCED_CODES.get(detail),
         listed=tuple(_listed(codes)),
@@ -152,8 +161,11 @@ def general_meaning(enhanced: str) -> str:
     return f"{CLASSES[number].text}{words}"
 
 
-def _finality(codes: Codes) -> Finality:
+def _finality(line: str, codes: Codes) -> Finality:
     first = str(codes.reply or codes.enhanced or "0")[0]
+    if first == "0":
+        said = _FATE.search(line)
+        return Finality.UNKNOWN if said is None else _FATES[said[1].lower()]
     return {
         "2": Finality.SUCCESS,
         "3": Finality.INTERMEDIATE,
@@ -198,7 +210,11 @@ def _clues(line: str, codes: Codes) -> Iterator[tuple[tuple[int, int, int], Caus
         detail = codes.enhanced.partition(".")[2]
         source = (SPECIAL.get(codes.enhanced) or ENHANCED_CODES.get(detail) or CLASSES[4]).source
         reason = Reason(clue=Clue.ENHANCED_CODE, found=codes.enhanced, source=source)
-        likely = BY_WHOLE_CODE.get(codes.enhanced) or BY_ENHANCED.get(detail, ())
+        likely = (
+            BY_WHOLE_CODE.get(f"{codes.reply} {codes.enhanced}")
+            or BY_WHOLE_CODE.get(codes.enhanced)
+            or BY_ENHANCED.get(detail, ())
+        )
         for place, cause in enumerate(likely):
             yield (2, 0, place), cause, reason
     if codes.reply is not None:

@@ -182,7 +182,7 @@ ENHANCED_CODES: Final[Mapping[str, Meaning]] = by_source(
 SPECIAL: Final[Mapping[str, Meaning]] = by_source(
     {
         Source.MOMENTUM: {
-            "4.7.6": "STARTTLS was required but not advertised (Momentum, so Salesforce)",
+            "4.7.6": "STARTTLS was required but not advertised, in Momentum and so in Salesforce",
         },
     }
 )

@@ -221,8 +221,8 @@ BY_ENHANCED: Final[Mapping[str, tuple[Cause, ...]]] = MappingProxyType(
         "6.1": (_C.CONTENT_REFUSED,),
         "6.3": (_C.NEEDS_8BITMIME,),
         "6.7": (_C.NEEDS_SMTPUTF8,),
-        "7.0": (_C.POLICY_REFUSAL, _C.RATE_LIMITED, _C.TLS_REFUSED),
-        "7.1": (_C.POLICY_REFUSAL, _C.RELAYING_DENIED, _C.GREYLISTED),
+        "7.0": (_C.POLICY_REFUSAL, _C.AUTHENTICATION_NEEDED),
+        "7.1": (_C.POLICY_REFUSAL, _C.RELAYING_DENIED),
         "7.3": (_C.TLS_REFUSED,),
         "7.4": (_C.TLS_NOT_OFFERED,),
         "7.5": _TLS,
@@ -260,9 +260,14 @@ BY_WHOLE_CODE: Final[Mapping[str, tuple[Cause, ...]]] = MappingProxyType(
         "5.3.2": (_C.HOST_TAKES_NO_MAIL,),
         "5.5.1": (_C.PROTOCOL_ERROR, _C.TLS_REFUSED),
         "5.7.3": (_C.TLS_REFUSED, _C.AUTHENTICATION_FAILED),
+        "421 4.7.0": (_C.RATE_LIMITED, _C.POLICY_REFUSAL),
+        "451 4.7.0": (_C.TLS_REFUSED, _C.RATE_LIMITED),
+        "454 4.7.0": (_C.TLS_REFUSED, _C.AUTHENTICATION_FAILED),
+        "530 5.7.0": (_C.AUTHENTICATION_NEEDED, _C.HOST_DEMANDS_TLS),
+        "530 5.7.1": (_C.AUTHENTICATION_NEEDED, _C.RELAYING_DENIED),
     }
 )
-"""Enhanced codes behind which, in this class, is something more definite."""
+"""Codes behind which, in this class or with this reply code, is something more definite."""
 
 BY_REPLY: Final[Mapping[int, tuple[Cause, ...]]] = MappingProxyType(
     {

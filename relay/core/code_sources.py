@@ -32,7 +32,7 @@ class Source(Enum):
     SALESFORCE_NDR = "Salesforce Knowledge 000385123"
     SALESFORCE_RELAY = "Salesforce Knowledge 000388924"
     SALESFORCE_LOG = "Salesforce Knowledge 000206241"
-    PARDOT = "Salesforce Help, Common Bounce Codes (mktg.pardot_email_common_bounce_codes)"
+    PARDOT = "Salesforce Help, Common Bounce Codes (Account Engagement)"
     MOMENTUM = "Momentum documentation, message responses"
     EXCHANGE = "Microsoft, NDR error codes in Exchange Online"
     POSTFIX = "Postfix 3.7, measured"

@@ -45,13 +45,13 @@ REAL_LINES = [
      "the EHLO handshake)"), "connection-lost", "transient"),
     (("2026-11-21 10:11:12 1sAbc-0001 == u@bank.test R=out T=smtp defer (-38) H=mx.bank.test "
      "[192.0.2.1]: a TLS session is required, but the server did not offer TLS support"),
-     "tls-not-offered", "unknown"),
+     "tls-not-offered", "transient"),
     (("defer (-37) H=mx.bank.test [192.0.2.1]: TLS session: (certificate verification failed): "
-     "certificate invalid"), "certificate-untrusted", "unknown"),
+     "certificate invalid"), "certificate-untrusted", "transient"),
     ("defer (-37) H=mx.bank.test [192.0.2.1]: TLS session: (certificate verification failed)",
-     "certificate-name-mismatch", "unknown"),
+     "certificate-name-mismatch", "transient"),
     ("defer (-37) H=mx.bank.test [192.0.2.1]: TLS session: (gnutls_handshake): timed out",
-     "tls-handshake-failed", "unknown"),
+     "tls-handshake-failed", "transient"),
     ("450 4.7.320 Certificate validation failed", "certificate-untrusted", "transient"),
     (("450 4.7.321 starttls-not-supported: Destination mail server must support TLS to receive "
      "mail."), "tls-not-offered", "transient"),
@@ -159,6 +159,7 @@ def test_codes_in_a_line(line: str, reply: int | None, enhanced: str | None) -> 
         ("4.9.9", Finality.TRANSIENT, False),
         ("499", Finality.TRANSIENT, False),
         ("575", Finality.FINAL, True),
+        ("status=bounced (User unknown)", Finality.FINAL, True),
         ("nothing in particular", Finality.UNKNOWN, False),
     ],
 )
@@ -201,6 +202,7 @@ def test_every_cause_says_something_and_every_failure_has_one() -> None:
 def test_every_code_of_the_tables_is_a_code_that_is_explained() -> None:
     assert set(BY_ENHANCED) <= set(ENHANCED_CODES)
     assert {code.partition(".")[2] for code in BY_WHOLE_CODE} <= set(ENHANCED_CODES)
+    assert all(explain(code).causes[0].cause is BY_WHOLE_CODE[code][0] for code in BY_WHOLE_CODE)
     assert set(BY_REPLY) <= set(REPLY_CODES) | set(SALESFORCE_NDR)
 
 

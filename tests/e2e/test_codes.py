@@ -215,3 +215,28 @@ def test_a_terminal_is_not_waited_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert piped() == b""
+
+
+async def test_an_exported_log_can_be_pasted_whole(start: Start) -> None:
+    async with start("required-verify") as running:
+        await running.send("a@good.lab.test", mark="one")
+        await running.send("a@expired.lab.test", mark="two")
+        await running.send("a@user-unknown.lab.test", mark="three")
+        log = CliRunner().invoke(app, ["log", "export", "--state", str(running.state)])
+    items = items_of(log.stdout.encode())
+    assert [item.explanation.causes[0].cause for item in items] == [
+        Cause.CERTIFICATE_UNTRUSTED,
+        Cause.MAILBOX_UNKNOWN,
+    ]
+
+
+def test_the_end_of_a_notification_outweighs_the_class_of_its_code() -> None:
+    failed = (
+        b"From: MAILER-DAEMON@relay.test\nSubject: x\nMIME-Version: 1.0\n"
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\n\n'
+        b"--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; relay.test\n\n"
+        b"Final-Recipient: rfc822; a@bank.test\nAction: failed\nStatus: 4.7.5\n\n--b--\n"
+    )
+    told = shown(codes(stdin=failed))
+    assert "the sender has given up" in told
+    assert "may try again" not in told
