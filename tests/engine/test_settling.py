@@ -35,6 +35,7 @@ from relay.core.records import (
 )
 from relay.core.replies import Reply
 from relay.core.routing import Hop
+from relay.core.salesforce_view import BounceKind, FlagReason
 from relay.core.settings import Protection, TlsSetting
 from relay.core.steps import Done, GiveUp, Wait
 from relay.engine.settling import Round, Settled, Settlement, Settler
@@ -253,3 +254,64 @@ def test_a_notification_is_protected_as_the_strictest_of_what_it_tells_of(
     loaded = load_policy_text(policy, name="p.yaml")
     (notification,) = settle({A: GIVEN_UP}, REFUSED, policy=loaded).notifications
     assert notification.envelope.protect_as is expected
+
+
+MANAGED = "salesforce: {bounce_management: {return_to_sender: %s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("returns", "reverse_path", "asked", "client_waits", "told"),
+    [
+        ("false", "s@example.test", None, False, Notified.BOUNCE_MANAGEMENT),
+        ("true", "s@example.test", None, False, Notified.SENDER),
+        ("false", "s@example.test", NEVER, False, Notified.NOBODY),
+        ("false", "", None, False, Notified.NOBODY),
+        ("false", "s@example.test", None, True, Notified.CLIENT),
+        ("true", "s@example.test", None, True, Notified.CLIENT),
+    ],
+)
+def test_who_is_told_under_bounce_management(
+    returns: str,
+    reverse_path: str,
+    asked: tuple[Notify, ...] | None,
+    client_waits: bool,
+    told: Notified,
+) -> None:
+    about = replace(envelope() if asked is None else envelope(a=asked), reverse_path=reverse_path)
+    settlement = settle(
+        {A: GIVEN_UP},
+        REFUSED,
+        about=about,
+        policy=load_policy_text(MANAGED % returns, name="p.yaml"),
+        client_waits=client_waits,
+    )
+    assert [b.notified for b in settlement.bounces] == [told]
+    assert len(settlement.notifications) == (told is Notified.SENDER)
+
+
+def test_an_expired_message_s_reason_names_the_last_failure() -> None:
+    late = GiveUp(cause=LOST, expired=True)
+    policy = load_policy_text(MANAGED % "false", name="p.yaml")
+    (bounce,) = settle({A: late}, LATE, policy=policy).bounces
+    assert bounce.salesforce is not None
+    assert bounce.salesforce.kind is BounceKind.HARD
+    assert bounce.salesforce.email_bounced_reason == (
+        "554 5.4.7 [internal] exceeded max time without delivery "
+        "(last: 451 4.4.2 [internal] connection closed by remote host)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("routing", "why"),
+    [
+        ("", FlagReason.USER_UNKNOWN),
+        ("routes: [{match: one.test, to: mx.one.test}]\n", FlagReason.USER_UNKNOWN),
+        ("relay: mx.other.test\n", FlagReason.NOT_RECIPIENT_HOST),
+    ],
+)
+def test_whose_words_they_are(routing: str, why: FlagReason) -> None:
+    switch = "salesforce: {bounce_management: {flag_contact_on: user-unknown}}\n"
+    policy = load_policy_text(switch + routing, name="p.yaml")
+    (bounce,) = settle({A: GIVEN_UP}, REFUSED, policy=policy).bounces
+    assert bounce.salesforce is not None
+    assert bounce.salesforce.why is why

@@ -14,7 +14,7 @@ from relay.core.codebook import CodeEntry
 from relay.core.delivery import BareLineEnds
 from relay.core.records import Session
 from relay.inbound.credentials import Credentials, ScryptHash
-from relay.inbound.incoming import Incoming, ListenerKind
+from relay.inbound.incoming import Incoming, ListenerKind, RefuseRecipient, any_recipient
 from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
 
@@ -91,6 +91,7 @@ class House:
     limits: InboundLimits = field(default_factory=InboundLimits)
     credentials: Credentials = USERS
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
+    refuse_recipient: RefuseRecipient = any_recipient
     answer: Callable[[Incoming], object] | None = None
     record_error: Exception | None = None
     accepted: list[Incoming] = field(default_factory=list)
@@ -110,6 +111,7 @@ class House:
             now=lambda: datetime.now(UTC),
             new_id=lambda: f"id{next(numbers)}",
             bare_line_ends=lambda: self.bare_line_ends,
+            refuse_recipient=self.refuse_recipient,
         )
 
     async def _accept(self, incoming: Incoming) -> CodeEntry:
