@@ -13,6 +13,7 @@ from relay.cli.codes_view import reproduced_by, settings_words
 from relay.core.code_causes import CAUSES, Cause, kind_of
 from relay.core.code_lists import PARDOT_ENHANCED_CODES, PARDOT_REPLY_CODES, SALESFORCE_NDR
 from relay.core.code_meanings import ENHANCED_CODES, REPLY_CODES, SPECIAL
+from relay.core.code_momentum import MOMENTUM
 from relay.core.code_sources import Meaning
 from relay.core.codebook_data import CODE_BOOKS
 from relay.core.failure_kinds import FailureKind
@@ -93,6 +94,15 @@ def _cause(cause: Cause) -> list[str]:
 
 
 def _lists() -> Iterator[str]:
+    yield "## Momentum's responses\n"
+    yield (
+        "Salesforce's mail servers say these, and with them its bounces and the\n"
+        "[e-mail log](email-log.md). X.0.0 stands where only a reply code is known.\n"
+    )
+    yield _table(
+        ["code", "text", "cause"],
+        ([str(r.status), f"[internal] {r.text}", f"`{r.cause.value}`"] for r in MOMENTUM),
+    )
     yield "## Reply codes\n"
     yield _meanings(REPLY_CODES)
     yield "## Enhanced status codes\n"

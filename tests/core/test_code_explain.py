@@ -10,6 +10,7 @@ from relay.core.code_causes import CAUSES, CAUSES_OF_KIND, Cause, kind_of
 from relay.core.code_explain import Clue, Finality, explain, find_codes, general_meaning
 from relay.core.code_lists import PARDOT_ENHANCED_CODES, PARDOT_REPLY_CODES, SALESFORCE_NDR
 from relay.core.code_meanings import ENHANCED_CODES, REPLY_CODES, SPECIAL
+from relay.core.code_momentum import MOMENTUM, MomentumResponse
 from relay.core.code_phrases import BY_ENHANCED, BY_REPLY, BY_WHOLE_CODE, PHRASES
 from relay.core.code_sources import Meaning, Source, by_source
 from relay.core.codebook import CodeBook
@@ -105,6 +106,21 @@ def test_what_a_book_says_is_explained_as_what_it_means(book: CodeBook, kind: Fa
     assert kind_of(about.causes[0].cause) in same
     by_text = [c for c in about.causes if c.reasons[0].clue is Clue.WORDING]
     assert same <= {kind_of(ranked.cause) for ranked in by_text}
+
+
+@pytest.mark.parametrize("response", MOMENTUM, ids=str)
+def test_what_momentum_says_is_explained(response: MomentumResponse) -> None:
+    assert explain(str(response)).causes[0].cause is response.cause
+
+
+def test_the_salesforce_book_says_what_momentum_says() -> None:
+    """Two texts are this relay's own; a failed look-up is transient here, where it is retried."""
+    ours = {str(entry) for entry in CODE_BOOKS["salesforce"].entries.values()}
+    ours -= {str(entry) for entry in CODE_BOOKS["rfc"].entries.values()}
+    assert ours - {str(response) for response in MOMENTUM} == {
+        "451 4.4.3 [internal] Domain Lookup Failed",
+        "554 5.4.6 [internal] mail for the domain loops back to this relay",
+    }
 
 
 def test_few_texts_are_ambiguous() -> None:
