@@ -40,23 +40,31 @@ class Node:
 
 @pytest.fixture(scope="session")
 def node() -> Node:
-    """Install the libraries where they are not yet; without a network that is no fault of ours."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    wanted = (SCRIPTS / "package-lock.json").read_bytes()
-    installed = CACHE / "installed-lock.json"
-    with _one_at_a_time(CACHE / "lock"):
+    """Install the libraries where they are not yet."""
+    return Node(modules=installed_modules(SCRIPTS, CACHE))
+
+
+def installed_modules(packages: Path, cache: Path) -> Path:
+    """Install what a lock file names where it is not yet, and return where.
+
+    Without a network that is no fault of ours: the test is skipped, but in CI.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    wanted = (packages / "package-lock.json").read_bytes()
+    installed = cache / "installed-lock.json"
+    with _one_at_a_time(cache / "lock"):
         if not installed.exists() or installed.read_bytes() != wanted:
             for name in ("package.json", "package-lock.json"):
-                shutil.copy(SCRIPTS / name, CACHE / name)
+                shutil.copy(packages / name, cache / name)
             npm = subprocess.run(
                 ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=CACHE, capture_output=True, text=True, timeout=100, check=False,
+                cwd=cache, capture_output=True, text=True, timeout=100, check=False,
             )  # fmt: skip
             if npm.returncode != 0:
                 give_up = pytest.fail if os.environ.get("CI") else pytest.skip
                 give_up(f"npm can't install the judges for Node: {npm.stderr[-500:]}")
             installed.write_bytes(wanted)
-    return Node(modules=CACHE / "node_modules")
+    return cache / "node_modules"
 
 
 @contextmanager
