@@ -40,8 +40,8 @@ PolicyOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _WIDTH = 80
-_PASSWORD = re.compile(r"(\bpassword[\"']?\s*:\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,}][^,}]*)")
-"""A password as a line of a policy file has it."""
+_PASSWORD = re.compile(r"(\bpassword(?:_env)?[\"']?\s*:\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,}][^,}]*)")
+"""A password as a line of a policy file has it; some take password_env for it."""
 _RELOAD_SECONDS = 15.0
 """How long a running relay may take to read its policy again."""
 
