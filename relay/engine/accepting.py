@@ -117,7 +117,7 @@ class Acceptor:
         return ReturnedMail(envelope=message.envelope, content=message.content, originals=found)
 
     async def _take_back(self, mail: ReturnedMail) -> CodeEntry:
-        batch = self._returns.take(mail, at=mail.envelope.received_at)
+        batch = await self._returns.take(mail, at=mail.envelope.received_at)
         await self._journal.write(batch)
         for new in batch.messages:
             self._observer.accepted(new.envelope)

@@ -7,6 +7,7 @@ data    kept as a message; each failure that it reports becomes a bounce of the 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,9 +113,9 @@ class Returns:
             return None
         return record
 
-    def take(self, mail: ReturnedMail, *, at: datetime) -> Batch:
+    async def take(self, mail: ReturnedMail, *, at: datetime) -> Batch:
         """Return what the journal is to record; recipients that are none of ours are queued."""
-        reports = read_report(mail.content)
+        reports = await asyncio.to_thread(read_report, mail.content)
         returned: list[Returned] = []
         bounces: list[Bounce] = []
         forwarded: list[NewMessage] = []

@@ -4,7 +4,8 @@
     anything else ........................ flufl.bounce names the addresses; the code is sought in
                                            the text that stands behind each
 
-Pure, and never raises for what a message says. Nothing found is an empty result.
+Pure, and never raises for what a message says. Nothing found is an empty result. A message made to
+be slow to read takes seconds, so an event loop leaves it to a thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
+from email.utils import parseaddr
+from itertools import islice
 from typing import Final
 
 from relay.core.records import Reading
@@ -22,6 +25,10 @@ from relay.core.replies import Reply, StatusCode
 
 MAX_TEXT: Final = 400
 """Characters kept of a host's words."""
+MAX_READ: Final = 262_144
+"""Octets that are read of a message; a report comes before the message that it returns."""
+MAX_PARTS: Final = 100
+"""Parts of a message in other servers' words; one with more is nobody's bounce."""
 MAX_RECIPIENTS: Final = 1000
 """Reports read from one notification."""
 
@@ -63,12 +70,12 @@ class ReportedRecipient:
 def read_report(content: bytes) -> tuple[ReportedRecipient, ...]:
     """Read a message that came back; empty where it can't be understood."""
     try:
-        message = message_from_bytes(content)
+        message = message_from_bytes(content[:MAX_READ])
         found = tuple(_standard(message))[:MAX_RECIPIENTS]
         return found or tuple(_others(message))[:MAX_RECIPIENTS]
-    except Exception:
+    except Exception as error:
         # Two parsers of what anybody may send: whatever breaks them is unreadable, not an error.
-        _log.exception("a message that came back can't be read")
+        _log.warning("a message that came back can't be read: %s", type(error).__name__)
         return ()
 
 
@@ -154,6 +161,13 @@ def _character(found: re.Match[str]) -> str:
 def _others(message: Message) -> Iterator[ReportedRecipient]:
     from flufl.bounce import all_failures
 
+    if sum(1 for _ in islice(message.walk(), MAX_PARTS + 1)) > MAX_PARTS:
+        return
+    # Some of its detectors take for granted that there is a sender with a domain.
+    sender = parseaddr(str(message.get("From", "")))[1]
+    if "@" not in sender:
+        del message["From"]
+        message["From"] = f"<{sender.strip() or 'unknown'}@unknown.invalid>"
     temporary, permanent = all_failures(message)
     text = _text_of(message)
     for raw, lasting in [(a, False) for a in temporary] + [(a, True) for a in permanent]:

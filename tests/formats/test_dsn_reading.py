@@ -155,6 +155,23 @@ def test_our_own_notifications_are_read_back() -> None:
     )
 
 
+@pytest.mark.parametrize("sender", [b"MAILER-DAEMON", b"Mail System", b"<>", b""])
+def test_a_sender_without_a_domain_does_no_harm(sender: bytes) -> None:
+    own = b"Mail Delivery System <Mailer-Daemon@partner.test>"
+    assert read_report(samples.EXIM.replace(own, sender)) == read_report(samples.EXIM)
+
+
+def test_a_message_of_a_thousand_parts_is_nobodys_bounce() -> None:
+    parts = b"--b\r\n\r\nx\r\n" * 1000
+    head = b"From: a@b.test\r\nX-Failed-Recipients: bob@partner.test\r\n"
+    assert read_report(head + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts) == ()
+
+
+def test_a_report_before_a_big_message_is_read() -> None:
+    big = samples.POSTFIX.replace(b"Subject: hello", b"X-Big: " + b"x\r\n y" * 200_000)
+    assert read_report(big) == read_report(samples.POSTFIX)
+
+
 @given(st.binary(max_size=300))
 def test_it_never_raises(noise: bytes) -> None:
     half = len(samples.POSTFIX) // 2
