@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.message import EmailMessage
 from typing import Final
 
 from relay.core.code_explain import Explanation, Finality, explain
@@ -46,44 +47,53 @@ def piped() -> bytes:
 
 
 def items_of(content: bytes) -> tuple[Item, ...]:
-    """Return what is worth explaining in lines of text, or in a message that came back."""
-    from email import message_from_bytes
+    """Return what is worth explaining in lines of text, or in a message that came back.
 
-    head = message_from_bytes(content)
-    if sum(name in head for name in _MESSAGE_FIELDS) >= 2:
-        return tuple(_of_message(content))
-    return items_of_text(content.decode("utf-8", errors="replace"))
+    Of a message that is no notification, the lines of its text.
+    """
+    from email import message_from_bytes
+    from email.policy import default
+
+    message = message_from_bytes(content, policy=default)
+    if sum(name in message for name in _MESSAGE_FIELDS) < 2:
+        return items_of_text(content.decode("utf-8", errors="replace"))
+    return tuple(_of_message(content)) or items_of_text(_body(message))
 
 
 def items_of_text(text: str) -> tuple[Item, ...]:
     """Return one item for each different thing that the lines say.
 
-    A line that says nothing by itself, and does not begin a log's record, continues the one before.
-    Of several, those that tell of success, or of nothing, are left out.
+    A line that says nothing by itself, and does not begin a log's record, continues the one right
+    before it. Of several, those that tell of success, or of nothing, are left out.
     """
-    found = [explain(part) for part in _parts(text)]
-    speaking = [e for e in found if e.known or e.finality is not Finality.UNKNOWN]
+    found = tuple(_explained(text))
+    speaking = [e for e in found if _says_something(e)]
     good = {Finality.SUCCESS, Finality.INTERMEDIATE}
     failures = [e for e in speaking if e.finality not in good]
     return tuple(_counted(failures or speaking or found))
 
 
-def _parts(text: str) -> Iterator[str]:
-    current: list[str] = []
-    for line in filter(str.strip, text.splitlines()):
+def _says_something(about: Explanation) -> bool:
+    return about.known or about.finality is not Finality.UNKNOWN
+
+
+def _explained(text: str) -> Iterator[Explanation]:
+    lines: list[str] = []
+    first: Explanation | None = None
+    for line in text.splitlines():
         alone = explain(line)
-        says_something = alone.known or alone.finality is not Finality.UNKNOWN
-        begins = bool(_RECORD.match(line))
-        if current and (says_something or begins):
-            yield "\n".join(current)
-            current = []
-        if says_something or (current and not begins) or not begins:
-            current.append(line)
-    if current:
-        yield "\n".join(current)
+        starts = not line.strip() or _says_something(alone) or bool(_RECORD.match(line))
+        if starts and first is not None:
+            yield first if len(lines) == 1 else explain("\n".join(lines))
+            lines, first = [], None
+        if line.strip():
+            lines.append(line)
+            first = first or alone
+    if first is not None:
+        yield first if len(lines) == 1 else explain("\n".join(lines))
 
 
-def _counted(found: list[Explanation]) -> Iterator[Item]:
+def _counted(found: Sequence[Explanation]) -> Iterator[Item]:
     groups: dict[object, list[Explanation]] = {}
     for one in found:
         first = one.causes[0].cause if one.causes else None
@@ -102,3 +112,15 @@ def _of_message(content: bytes) -> Iterator[Item]:
             host=reported.host,
             reading=reported.reading,
         )
+
+
+def _body(message: EmailMessage) -> str:
+    part = message.get_body(("plain", "html"))
+    if part is None:
+        return ""
+    try:
+        return str(part.get_content())
+    except (LookupError, ValueError):
+        # A character set that nobody knows, or an encoding that is broken.
+        payload = part.get_payload(decode=True)
+        return payload.decode("ascii", errors="replace") if isinstance(payload, bytes) else ""

@@ -240,3 +240,21 @@ def test_the_end_of_a_notification_outweighs_the_class_of_its_code() -> None:
     told = shown(codes(stdin=failed))
     assert "the sender has given up" in told
     assert "may try again" not in told
+
+
+def test_a_message_that_is_no_notification_is_read_for_its_lines() -> None:
+    mail = EmailMessage()
+    mail["From"] = "colleague@crm.test"
+    mail["To"] = "you@crm.test"
+    mail["Subject"] = "what is this?"
+    mail.set_content(f"Hello,\n\nI got this back:\n\n{NDR}\n\nCan you help? 100 thanks\n")
+    (item,) = items_of(mail.as_bytes())
+    assert item.explanation.given == NDR
+    assert item.explanation.causes[0].cause is Cause.CERTIFICATE_UNTRUSTED
+
+
+@pytest.mark.parametrize("charset", [b"x-unknown", b"utf-8"])
+def test_a_message_with_nothing_to_explain_exits_3(charset: bytes) -> None:
+    mail = b"From: a@b.test\nTo: c@d.test\nContent-Type: text/plain; charset=" + charset
+    result = codes(stdin=mail + b"\n\nHello \xff there\n")
+    assert (result.exit_code, result.stdout) == (3, "")
