@@ -6,8 +6,9 @@ import base64
 from pathlib import Path
 
 import pytest
-from e2e_relay import Start, TurnedClock, Watcher
+from e2e_relay import POLICIES, Start, TurnedClock, Watcher
 
+from relay.cli.story import story
 from relay.core.outcomes import Delivered, Stage
 from relay.core.records import BounceAction
 from relay.core.settings import Protection, TlsSetting
@@ -117,6 +118,20 @@ async def test_from_preferred_to_required_with_a_relay_without_tls(start: Start)
         (bounce,) = running.record("second").bounces
         assert bounce.stage is Stage.AFTER_EHLO
         assert bounce.rule.reason == "the email relay corporate has a setting of its own"
+
+
+async def test_the_page_tells_it_as_it_is(start: Start) -> None:
+    """The shipped policy, with Preferred and with Required: docs/salesforce.md shows both."""
+    page = " ".join((POLICIES.parent / "docs" / "salesforce.md").read_text().split())
+    shipped = (POLICIES / "email-relay.yaml").read_text()
+    for setting in ("Preferred", "Required"):
+        text = shipped.replace("tls: Required       #", f"tls: {setting} #")
+        async with start(text) as running:
+            await running.send("anyone@good.lab.test", mark=setting)
+            for head, words in story(running.record(setting), "anyone@good.lab.test"):
+                if head not in {"Host", "Code"}:
+                    told = words.replace("test.yaml", "email-relay.yaml")
+                    assert f"{head} {told}" in page
 
 
 async def test_a_notification_is_protected_as_the_relays_setting_protected_the_message(
