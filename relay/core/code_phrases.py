@@ -89,6 +89,7 @@ _TYPED: Final[tuple[tuple[Source, str, tuple[Cause, ...]], ...]] = (
     (_S.EXCHANGE, r"certificate-host-mismatch", (_C.CERTIFICATE_NAME_MISMATCH,)),
     (_S.EXCHANGE, r"certificate-expired", (_C.CERTIFICATE_EXPIRED,)),
     (_S.EXCHANGE, r"tlsa-invalid|dnssec-invalid", (_C.DANE_FAILED,)),
+    (_S.EXCHANGE, r"RecipientNotFound", (_C.MAILBOX_UNKNOWN,)),
     (_S.EXCHANGE, r"Connection was closed abruptly",
      (_C.CONNECTION_LOST, _C.NO_BANNER, _C.TLS_REFUSED)),
     (_S.RFC_8460, r"certificate-not-trusted", (_C.CERTIFICATE_UNTRUSTED,)),
@@ -112,7 +113,7 @@ _TYPED: Final[tuple[tuple[Source, str, tuple[Cause, ...]], ...]] = (
     (_S.GMAIL, r"this (?:mail|message) is unauthenticated|Unauthenticated email",
      (_C.SENDER_NOT_PROVEN,)),
     (_S.GMAIL, r"recipient's inbox is out of storage|over quota", (_C.MAILBOX_FULL,)),
-    (_S.COMMON_WORDING, (r"(?:no such|unknown|invalid) (?:user|mailbox|recipient)|"
+    (_S.COMMON_WORDING, (r"(?:no such|unknown|invalid|no) (?:user|mailbox|recipient)\b|"
      r"(?:user|mailbox|recipient)(?: address)?(?: rejected)?:? (?:is )?(?:unknown|not found)|"
      r"User unknown|does not exist"), (_C.MAILBOX_UNKNOWN,)),
     (_S.COMMON_WORDING, (r"mailbox (?:is )?(?:full|over its quota)|quota exceeded|"

@@ -235,7 +235,7 @@ class _Way:
             relay=("", None) if hop is None else (hop.address, hop.port),
             dsn_text=str(outcome.reply),
             tls_cipher=self._cipher(attempt),
-            tls_verified=verified if attempt.rule.setting.verifies else "",
+            tls_verified=verified if attempt.session_id and attempt.rule.setting.verifies else "",
         )
 
     def _cipher(self, attempt: Attempt) -> str:

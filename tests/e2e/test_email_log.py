@@ -7,6 +7,8 @@ import io
 import json
 from datetime import timedelta
 
+import aiosmtplib
+import dsn_samples
 import pytest
 from e2e_relay import Running, Start, TurnedClock, Watcher
 from typer.testing import CliRunner, Result
@@ -171,3 +173,34 @@ async def test_a_file_that_can_not_be_written_leaves_nothing(start: Start) -> No
         result = export(running, "--output", str(missing))
     assert result.exit_code == 2
     assert "No such file" in result.stderr
+
+
+async def test_what_is_dropped_below_invalid_was_handed_over_inside(start: Start) -> None:
+    policy = "tls: Required Verify\nsalesforce: {invalid_domains: discard}\n"
+    async with start(policy) as running:
+        assert (await running.send("x@anything.invalid")).code == 250
+        _, row = table(export(running))
+    assert (row["Mail Event"], row["TLS_Cipher"], row["TLS_Verified"]) == ("D", "None", "")
+    assert (row["Relay Address"], row["Relay Port"]) == ("", "")
+
+
+async def test_with_bounce_management_the_sender_is_its_path_and_a_return_is_out_of_band(
+    start: Start,
+) -> None:
+    policy = "tls: Preferred\nretry: none\nsalesforce: {bounce_management: {}}\n"
+    async with start(policy) as running:
+        await running.send("bob@partner.test")
+        taken = await running.lab.wait_for_message("capture")
+        client = aiosmtplib.SMTP(
+            hostname="127.0.0.1", port=running.port(), start_tls=False, local_hostname="mx.test"
+        )
+        async with client:
+            await client.mail("")
+            await client.rcpt(taken.reverse_path)
+            await client.data(dsn_samples.POSTFIX)
+        log = [row for row in table(export(running)) if row["Recipient"] == "bob@partner.test"]
+    assert [row["Mail Event"] for row in log] == ["R", "D", "P"]
+    assert {row["Sender"] for row in log} == {taken.reverse_path}
+    assert taken.reverse_path.startswith("sender=example.test__")
+    assert log[-1]["Delivery Stage"] == "out of band bounce"
+    assert log[-1]["Delivery Status Notification"].startswith("550 5.1.1")

@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from types import SimpleNamespace
 from typing import Any
 
+import dsn_samples
 import pytest
 from e2e_relay import Start, Watcher
 from typer.testing import CliRunner, Result
@@ -258,3 +259,17 @@ def test_a_message_with_nothing_to_explain_exits_3(charset: bytes) -> None:
     mail = b"From: a@b.test\nTo: c@d.test\nContent-Type: text/plain; charset=" + charset
     result = codes(stdin=mail + b"\n\nHello \xff there\n")
     assert (result.exit_code, result.stdout) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("sample", "cause"),
+    [
+        (dsn_samples.POSTFIX, Cause.MAILBOX_UNKNOWN),
+        (dsn_samples.EXCHANGE, Cause.MAILBOX_UNKNOWN),
+        (dsn_samples.EXIM, Cause.MAILBOX_UNKNOWN),
+        (dsn_samples.QMAIL, Cause.MAILBOX_UNKNOWN),
+    ],
+)
+def test_other_servers_notifications(sample: bytes, cause: Cause) -> None:
+    (item,) = items_of(sample)
+    assert item.explanation.causes[0].cause is cause
