@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from relay.core.codebook_data import CODE_BOOKS
+from relay.core.outcomes import Failed, LocalProblem, LocalRefusal, Scope, outcome_of, scope_of
 from relay.core.replies import StatusCode
 from relay.core.salesforce import BounceManagement, BounceRule, FlagContactOn, MatchingRecords
 from relay.core.salesforce_view import (
@@ -125,3 +127,13 @@ def test_which_records_is_the_policy_s_choice() -> None:
 def test_the_words_for_no_such_user(line: str, unknown: bool) -> None:
     code, enhanced, text = line.split(" ", 2)
     assert says_user_unknown(StatusCode(int(code), enhanced), text) is unknown
+
+
+@pytest.mark.parametrize("book", CODE_BOOKS)
+def test_a_suppressed_address_has_a_final_code_in_every_book(book: str) -> None:
+    refusal = LocalRefusal(problem=LocalProblem.SUPPRESSED, detail="x")
+    assert outcome_of(refusal) == Failed(failure=refusal)
+    assert scope_of(refusal) is Scope.RECIPIENT
+    assert str(CODE_BOOKS[book].entry(refusal)) == (
+        "550 5.7.1 [internal] address has bounced before and is suppressed"
+    )
