@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import aiosmtplib
 import dsn_samples
@@ -204,3 +205,9 @@ async def test_with_bounce_management_the_sender_is_its_path_and_a_return_is_out
     assert taken.reverse_path.startswith("sender=example.test__")
     assert log[-1]["Delivery Stage"] == "out of band bounce"
     assert log[-1]["Delivery Status Notification"].startswith("550 5.1.1")
+
+
+def test_without_a_journal_there_is_no_log(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["log", "export", "--state", str(tmp_path / "nothing")])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "start one with `relay serve`" in result.stderr
