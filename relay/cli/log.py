@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from relay.cli.console import fail
+from relay.cli.moments import FORMS, moment
 from relay.cli.reading import reading
 from relay.cli.state import StateOption
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from relay.formats.email_log import LogRow
     from relay.journal.api import JournalReader, MessageRecord
 
@@ -26,14 +25,12 @@ app = typer.Typer(name="log", no_args_is_help=True, help="The e-mail log, as Sal
 PAGE = 200
 """Messages read at a time; the log of any number of messages needs no more memory."""
 
-_WHEN = "2026-03-01, 2026-03-01T13:37 (GMT), or 24h, 7d, 30m ago."
-
 
 @app.command("export")
 def export(
     *,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help=f"Events from then on: {_WHEN}")
+        str | None, typer.Option("--since", metavar="WHEN", help=f"Events from then on: {FORMS}")
     ] = None,
     until: Annotated[
         str | None, typer.Option("--until", metavar="WHEN", help="Events before then.")
@@ -51,7 +48,7 @@ def export(
 
     Times are GMT, rows in the order of time. docs/email-log.md explains the columns.
     """
-    begin, end = _moment(since, "--since"), _moment(until, "--until")
+    begin, end = moment(since, "--since"), moment(until, "--until")
     if begin and end and begin >= end:
         fail(
             f"--since {since} is not before --until {until}",
@@ -110,19 +107,3 @@ def _target(output: Path | None) -> Iterator[TextIO]:
         fail(f"{output}: {error.strerror or error}", hint="name a file that can be written")
     finally:
         part.unlink(missing_ok=True)
-
-
-def _moment(text: str | None, option: str) -> datetime | None:
-    import re
-    from datetime import UTC, datetime, timedelta
-
-    if text is None:
-        return None
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    try:
-        if found := re.fullmatch(r"(\d+)([mhd])", text.strip()):
-            return datetime.now(UTC) - timedelta(**{units[found[2]]: int(found[1])})
-        at = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError):
-        fail(f"{option} {text}: not a time", hint=f"give one such as {_WHEN}")
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
