@@ -76,6 +76,31 @@ def _message(recipient: str, message_id: str) -> bytes:
     ).encode("ascii")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A relay of ours that runs under one setting, and the lab before it."""
+
+    relay: Relay
+    lab: Lab
+
+
+@contextlib.asynccontextmanager
+async def own_relay(
+    setting: TlsSetting, *, authority: LabAuthority, base: Path
+) -> AsyncIterator[Standing]:
+    """Start a lab and a relay under one setting, on free ports, its journal below `base`."""
+    async with Lab(authority, now=lambda: datetime.now(UTC)) as lab:
+        options = RelayOptions(
+            listeners=(ListenerConfig(kind=ListenerKind.SMTP, host="127.0.0.1", port=0),),
+            journal=base / setting.value / "journal.sqlite3",
+            bounce_lines=None,
+            certificates=base / "certs",
+        )
+        policy = load_policy_text(f"tls: {setting.label}\n{_PATIENCE}", name=setting.label)
+        async with Relay(policy, options, lab=lab) as relay:
+            yield Standing(relay=relay, lab=lab)
+
+
 @contextlib.asynccontextmanager
 async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest], Look]]:
     """Start a lab and a relay for each setting, on free ports; all of it is gone at the end.
@@ -86,20 +111,13 @@ async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest
         base = Path(directory)
         authority = LabAuthority(base / "certs")
         async with contextlib.AsyncExitStack() as stack:
-            labs: list[Lab] = []
-            relays: dict[TlsSetting, RelayUnderTest] = {}
-            for setting in TlsSetting:
-                lab = Lab(authority, now=lambda: datetime.now(UTC))
-                labs.append(await stack.enter_async_context(lab))
-                options = RelayOptions(
-                    listeners=(ListenerConfig(kind=ListenerKind.SMTP, host="127.0.0.1", port=0),),
-                    journal=base / setting.value / "journal.sqlite3",
-                    bounce_lines=None,
-                    certificates=base / "certs",
+            standing = {
+                setting: await stack.enter_async_context(
+                    own_relay(setting, authority=authority, base=base)
                 )
-                policy = load_policy_text(f"tls: {setting.label}\n{_PATIENCE}", name=setting.label)
-                relay = await stack.enter_async_context(Relay(policy, options, lab=lab))
-                relays[setting] = OwnRelay(relay)
+                for setting in TlsSetting
+            }
+            labs = [one.lab for one in standing.values()]
 
             def look(marks: Sequence[str]) -> Mapping[str, Arrived]:
                 kept = [m for lab in labs for name in lab.endpoints for m in lab.messages(name)]
@@ -109,4 +127,4 @@ async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest
                     for mark, own in stored.items()
                 }
 
-            yield relays, look
+            yield {setting: OwnRelay(one.relay) for setting, one in standing.items()}, look

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType, TracebackType
@@ -40,7 +41,8 @@ class Lab:
     `ports` gives fixed ports by scenario name (`capture` for the capture receiver); all others are
     the system's choice. `addresses` gives numeric addresses likewise; all others listen on `bind`.
     A receiver starts when its address is first asked for. `recipes` are those that come with the
-    project unless others are given.
+    project unless others are given. `hosts` gives host names by scenario, which the certificates
+    then bear; `certificates` gives certificates that are none of the lab's.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Lab:
         ports: Mapping[str, int] | None = None,
         addresses: Mapping[str, str] | None = None,
         recipes: Mapping[str, Recipe] | None = None,
+        hosts: Mapping[str, str] | None = None,
+        certificates: Mapping[str, Certificate] | None = None,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._authority = authority
@@ -60,6 +64,8 @@ class Lab:
         self._ports = ports or {}
         self._addresses = addresses or {}
         self._recipes = recipes or shipped_recipes()
+        self._hosts = hosts or {}
+        self._given_certificates = certificates or {}
         self._idle_seconds = idle_seconds
         self._fault_scripts = RunningScripts(now)
         self._listeners: dict[str, ScenarioListener] = {}
@@ -187,6 +193,12 @@ class Lab:
                         return message
                 await self._change.wait()
 
+    async def wait_for_change(self, *, within: float) -> None:
+        """Return when a message was kept or a session has ended, or after `within` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._change.wait()
+
     async def wait_until_idle(self, name: str, *, within: float = 5.0) -> None:
         """Return when no session of a receiver is open, so that its record is complete.
 
@@ -209,6 +221,8 @@ class Lab:
 
     def _certificates(self, scenario: LabScenario) -> tuple[Certificate, ...]:
         card = scenario.card
+        if given := self._given_certificates.get(card.name):
+            return (given,)
         names = scenario.rotation or ((card.recipe,) if card.recipe else ())
         return tuple(
             partial(self._authority.issue, self._recipes[name], card.host) for name in names
@@ -227,6 +241,8 @@ class Lab:
     ) -> HostAddress:
         """Start a receiver, with the certificates of its card unless others are given."""
         name = scenario.card.name
+        if host := self._hosts.get(name):
+            scenario = replace(scenario, card=replace(scenario.card, host_name=host))
         async with self._starting:
             if self._closed:
                 raise RuntimeError("the lab is closed")

@@ -1,0 +1,143 @@
+"""Who gets marked messages to the relay under test: this program over SMTP, or somebody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import formatdate
+from typing import Final
+
+import aiosmtplib
+
+from relay.audit.promises import KNOWN_GOOD
+from relay.audit.proof import Marked, Reported, Told, mark_of
+from relay.core.replies import Reply
+from relay.core.routing import LAB_DOMAIN
+
+_ACCEPTED: Final = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Credentials for the relay under test."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySender:
+    """Submits to a relay over SMTP, under TLS where it is offered, its certificate unverified.
+
+    Notifications go to the known-good receiver: what they say counts, and how they travel, too.
+    Credentials are given under TLS, or to this machine.
+    """
+
+    host: str
+    port: int
+    wait: timedelta
+    login: Login | None = None
+    may_log_in_clear: bool = False
+
+    @property
+    def by_hand(self) -> bool:
+        """Messages come from here."""
+        return False
+
+    async def send(self, marked: Marked) -> Reported | None:
+        """Submit a message; never raises for what a relay or a network does."""
+        client = aiosmtplib.SMTP(
+            hostname=self.host,
+            port=self.port,
+            validate_certs=False,
+            local_hostname="prove.relaylab.test",
+            timeout=self.wait.total_seconds(),
+        )
+        try:
+            async with client:
+                reply = await self._submit(client, marked)
+        except aiosmtplib.SMTPResponseException as error:
+            reply = Reply(code=error.code, text=error.message)
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            first = error.recipients[0]
+            reply = Reply(code=first.code, text=first.message)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            return Reported(
+                by=Told.REPLY,
+                text=f"the message could not be handed over ({type(error).__name__})",
+                final=False,
+            )
+        words = f"{reply.code} {' '.join(reply.text.split())}"
+        return Reported(by=Told.REPLY, text=words, final=reply.code not in _ACCEPTED)
+
+    async def _submit(self, client: aiosmtplib.SMTP, marked: Marked) -> Reply:
+        if self.login is not None:
+            if not self._may_log_in(client):
+                raise aiosmtplib.SMTPException("the relay offers no TLS to log in under")
+            await client.login(self.login.username, self.login.password)
+        await client.mail(reverse_path(marked))
+        await client.rcpt(marked.recipient)
+        answer = await client.data(message_for(marked))
+        return Reply(code=answer.code, text=answer.message)
+
+    def _may_log_in(self, client: aiosmtplib.SMTP) -> bool:
+        under_tls = client.get_transport_info("sslcontext") is not None
+        return under_tls or self.may_log_in_clear
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideSender:
+    """Somebody who mails the marked addresses from a system that can't be reached from here."""
+
+    @property
+    def by_hand(self) -> bool:
+        """Messages come from elsewhere."""
+        return True
+
+    async def send(self, marked: Marked) -> Reported | None:
+        """Do nothing: the address was told."""
+        return None
+
+
+def reverse_path(marked: Marked) -> str:
+    """Return the envelope's sender, who bears the mark too: where notifications go."""
+    return f"{marked.mark}@{KNOWN_GOOD}.{LAB_DOMAIN}"
+
+
+def message_for(marked: Marked) -> bytes:
+    """Return a message that bears the mark in its header and its body."""
+    lines = (
+        f"From: Relaylab <{reverse_path(marked)}>",
+        f"To: {marked.recipient}",
+        f"Subject: Relaylab proof {marked.mark}",
+        f"Date: {formatdate()}",
+        f"Message-ID: <{marked.mark}@prove.relaylab.test>",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=us-ascii",
+        "",
+        *marked.whole,
+        "",
+    )
+    return "\r\n".join(lines).encode("ascii")
+
+
+def marked_messages(
+    run: int, scenarios: tuple[str, ...], numbers: tuple[int, ...]
+) -> tuple[Marked, ...]:
+    """Return what to send to each scenario of a run; `numbers` are random, one for each."""
+    messages = []
+    for scenario, number in zip(scenarios, numbers, strict=True):
+        mark = mark_of(run, number)
+        messages.append(
+            Marked(
+                scenario=scenario,
+                mark=mark,
+                recipient=f"{mark}@{scenario}.{LAB_DOMAIN}",
+                whole=(
+                    f"{mark} begins here.",
+                    "This message is either delivered whole or not at all.",
+                    f"{mark} ends here.",
+                ),
+            )
+        )
+    return tuple(messages)

@@ -1,0 +1,217 @@
+"""`relay prove`: is the ticked box enforced, judged by what the other side received."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from relay.cli.console import ExitCode, fail, say
+from relay.cli.lab_serve import AddressesOption, BasePortOption
+from relay.cli.reporting import HtmlOption, JunitOption, ReportJsonOption, deliver
+from relay.cli.state import StateOption
+
+if TYPE_CHECKING:
+    from relay.audit.proof_file import Proof
+    from relay.core.jsonform import Json
+
+
+def prove(
+    *,
+    relay: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="The relay to prove; without it, this one."),
+    ] = None,
+    claims: Annotated[
+        str, typer.Option(metavar="SETTING", help="The setting that is said to be in force.")
+    ] = "required-verify",
+    scenarios: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Scenarios or their families, by commas; good always comes first. "
+            "[default: honest,starttls,handshake,certificate]",
+        ),
+    ] = None,
+    wait: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="How long to wait for the known-good message, and then for all others.",
+        ),
+    ] = "120s",
+    base_port: BasePortOption = 2600,
+    addresses: AddressesOption = False,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Wait for mail from elsewhere on this address; given several times, one "
+            "for each scenario.",
+        ),
+    ] = None,
+    public_name: Annotated[
+        str | None,
+        typer.Option(metavar="HOST", help="With --listen: the name by which senders reach it."),
+    ] = None,
+    ports: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PORTS", help="With --listen: a port for each scenario, good's first."
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOMAIN",
+            help="With --listen: mail goes to SCENARIO.DOMAIN. [default: the public name]",
+        ),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --listen: what good shows, with its chain."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --listen: the key of --cert.")
+    ] = None,
+    allow_external: Annotated[
+        bool,
+        typer.Option("--allow-external", help="Listen on, or send to, more than this machine."),
+    ] = False,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Judge a saved proof again; send nothing.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the proof with all its evidence.")
+    ] = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    json: ReportJsonOption = False,
+    state: StateOption = None,
+) -> None:
+    """Prove from what receivers got whether a relay keeps what a TLS setting claims.
+
+    Sends a marked message to each scenario of the lab. Refused receivers must get nothing of it,
+    honest ones all of it. Another relay is told where the lab is by `relay lab export`; with
+    credentials in RELAY_PROVE_USER and RELAY_PROVE_PASSWORD it is logged in to. Exits 1 for a
+    leak or a message that was refused without need, 3 where something could not be determined.
+    """
+    from relay.audit.proof_file import dump
+
+    if verify is not None:
+        if relay or listen or save:
+            fail("--verify sends nothing; it goes with --json, --junit and --html alone")
+        _verify(verify, junit=junit, html=html, as_json=json)
+    if listen is None and (ports or public_name or domain or cert or key):
+        fail("--public-name, --ports, --domain, --cert and --key go with --listen")
+    if listen is not None and (relay or public_name is None or scenarios is None):
+        fail(
+            "--listen takes --public-name and --scenarios, and no --relay",
+            hint="Example: relay prove --listen 127.0.0.1 --public-name mx.example.com "
+            "--scenarios no-starttls,expired",
+        )
+    from relay.cli.prove_wanted import Wanted, read_claim, read_scenarios, read_wait
+
+    wanted = Wanted(
+        claim=read_claim(claims),
+        scenarios=read_scenarios(scenarios),
+        wait=read_wait(wait),
+        allow_external=allow_external,
+    )
+    from relay.cli.prove_run import prove_listening, prove_ourselves, prove_relay
+
+    if listen is not None and public_name is not None:
+        proof = prove_listening(
+            wanted,
+            listen=listen,
+            ports=ports,
+            public_name=public_name,
+            domain=domain or public_name,
+            cert=cert,
+            key=key,
+            state=state,
+        )
+    elif relay is not None:
+        proof = prove_relay(wanted, relay, base_port=base_port, addresses=addresses, state=state)
+    else:
+        proof = prove_ourselves(wanted)
+    if save is not None:
+        try:
+            save.write_text(dump(proof), encoding="utf-8")
+        except OSError as error:
+            fail(f"can't write {save}: {error.strerror}")
+    _deliver(proof, junit=junit, html=html, as_json=json)
+    raise typer.Exit(_exit_code(proof))
+
+
+def _verify(file: Path, *, junit: Path | None, html: Path | None, as_json: bool) -> NoReturn:
+    """Judge a file again; a verdict that does not follow from its evidence is the finding."""
+    from relay.audit.proof_file import ProofFileError, load
+    from relay.audit.proof_report import words
+
+    try:
+        reading = load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"can't read {file}: {getattr(error, 'strerror', None) or 'it is no text'}")
+    except ProofFileError as error:
+        fail(f"{file} can't be judged: {error}")
+    _deliver(reading.proof, junit=junit, html=html, as_json=as_json)
+    if reading.other_promises:
+        say("The claim promises something else in this version than when the file was made.")
+    for scenario, before, now in reading.changed:
+        say(f"CHANGED: {scenario} is {words(now)} by the evidence, and {words(before)} in the file")
+    if reading.tampered:
+        say("TAMPERED: the digest does not fit what the file says.")
+    if not reading.holds:
+        raise typer.Exit(ExitCode.FINDING)
+    say("Verified: every verdict follows from the evidence in the file, and the digest fits.")
+    raise typer.Exit(_exit_code(reading.proof))
+
+
+def _exit_code(proof: Proof) -> ExitCode:
+    from relay.audit.proof import Verdict
+    from relay.audit.proof_report import overall
+
+    return {
+        Verdict.ENFORCED: ExitCode.AS_EXPECTED,
+        Verdict.LEAKED: ExitCode.FINDING,
+        Verdict.OVER_BLOCKED: ExitCode.FINDING,
+        Verdict.INCONCLUSIVE: ExitCode.UNDETERMINED,
+    }[overall(proof)]
+
+
+def _deliver(proof: Proof, *, junit: Path | None, html: Path | None, as_json: bool) -> None:
+    from relay.audit.proof_report import report
+
+    deliver(report(proof), _plain(proof), as_json=as_json, junit=junit, html=html)
+
+
+def _plain(proof: Proof) -> Json:
+    """Return the proof without the sessions, which `--save` keeps."""
+    from relay.audit.proof_report import overall
+    from relay.core.jsonform import to_json
+
+    return {
+        "verdict": overall(proof).value,
+        "claim": proof.claim.value,
+        "promises_sha256": proof.promises_sha256,
+        "sender": proof.sender,
+        "policy": to_json(proof.policy),
+        "versions": to_json(proof.versions),
+        "run": proof.run,
+        "started_at": to_json(proof.started_at),
+        "ended_at": to_json(proof.ended_at),
+        "scenarios": [
+            {
+                "scenario": record.marked.scenario,
+                "recipient": record.marked.recipient,
+                "verdict": record.proof.verdict.value,
+                "because": record.proof.because,
+                "attempts": record.proof.attempts,
+                "reported": to_json(record.reported),
+                "evidence": list(record.proof.evidence),
+            }
+            for record in proof.scenarios
+        ],
+    }
