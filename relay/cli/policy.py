@@ -40,6 +40,7 @@ PolicyOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _WIDTH = 80
+_TESTED = "what it would refuse is recorded, and goes its way"
 _PASSWORD = re.compile(r"(\bpassword(?:_env)?[\"']?\s*:\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,}][^,}]*)")
 """A password as a line of a policy file has it; some take password_env for it."""
 _RELOAD_SECONDS = 15.0
@@ -204,6 +205,7 @@ def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
     route = found.route if found.route_place is None else f"{found.route} ({found.route_place})"
     return [
         ("TLS setting", found.setting.label),
+        *([("only tested", f"{found.tested.label}: {_TESTED}")] if found.tested else []),
         ("rule", f"{found.rule} ({found.place})"),
         ("because", found.reason),
         ("lowest TLS version", found.minimum_tls.value),
@@ -286,7 +288,8 @@ def list_policies(*, as_json: JsonOption = False) -> None:
     lines = [f"{'NAME':<24}{'TLS':<18}{'REPLY':<8}ONLY FOR"]
     for path in shipped_policies():
         loaded = load_policy_file(path)
-        setting = loaded.tls.default.setting.value
+        carrier = loaded.policy.routing.email_relays.carries_everything
+        setting = (carrier.tls if carrier else loaded.tls.default).setting.value
         reply = loaded.policy.delivery.reply.value
         listed = [str(entry.pattern) for entry in loaded.tls.restrictions]
         names: list[Json] = [*listed]

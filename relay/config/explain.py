@@ -35,7 +35,8 @@ class AddressPolicy:
     """What holds for mail from `sender` to `address`.
 
     `in_front` is the one relay that everything goes through, if there is one. `email_relay` is the
-    name of the relay that a domain filter leads to, `logs_in_as` the user's name there.
+    name of the relay that a domain filter leads to, `logs_in_as` the user's name there. `tested` is
+    the setting that the policy only tests, so that `setting` holds instead.
     `rule` is the pattern of the entry that won, `place` where it stands, `reason` why it won. The
     three `if_...` sentences say what follows at the destination, with the code that is reported.
     """
@@ -45,6 +46,7 @@ class AddressPolicy:
     domain: Domain
     in_front: str | None
     setting: TlsSetting
+    tested: TlsSetting | None
     rule: str
     rule_origin: RuleOrigin
     place: str
@@ -91,6 +93,7 @@ def explain_address(policy: Policy, address: str, *, sender: str) -> AddressPoli
         domain=domain,
         in_front=policy.routing.in_front,
         setting=tls.setting,
+        tested=match.tested.setting if match.tested else None,
         rule=str(match.rule.pattern),
         rule_origin=match.rule.origin,
         place=str(match.rule.place),

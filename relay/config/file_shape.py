@@ -37,6 +37,7 @@ from relay.config.file_types import (
     OptionalFileName,
     Password,
     Pattern,
+    PolicyModeChoice,
     Port,
     Preference,
     PreferredVerify,
@@ -104,6 +105,9 @@ class TlsChoices(Shape):
     common_name: CommonNameChoice = Field(default=None, title="Common name")
     """Whether the subject's common name counts in a certificate without DNS names: `ignore`
     (RFC 9525) or `fallback`. Default: ignore."""
+    mode: PolicyModeChoice = Field(default=None, title="Mode")
+    """`enforce`, or `testing`: mail goes as under Preferred, and what the TLS setting would have
+    refused is recorded. Default: enforce."""
 
 
 class RuleShape(TlsChoices):

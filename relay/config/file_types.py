@@ -26,7 +26,7 @@ from relay.core.salesforce import (
     RefusedStarttls,
     Suppression,
 )
-from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
+from relay.core.settings import OnBadCertificate, PolicyMode, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName
 
 SALESFORCE_ATTEMPTS: Final = 9
@@ -125,6 +125,11 @@ CommonNameChoice: TypeAlias = Annotated[
     CommonName | None,
     _choice({c.value: c for c in CommonName}, "a common_name choice"),
     _one_of(*(c.value for c in CommonName)),
+]
+PolicyModeChoice: TypeAlias = Annotated[
+    PolicyMode | None,
+    _choice({c.value: c for c in PolicyMode}, "a mode"),
+    _one_of(*(c.value for c in PolicyMode)),
 ]
 FileName: TypeAlias = Annotated[
     str,

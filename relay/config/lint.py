@@ -19,7 +19,14 @@ from relay.core.destinations import (
 )
 from relay.core.places import Place
 from relay.core.records import ReplyMode
-from relay.core.settings import OnBadCertificate, OnNoTls, TlsMode, TlsSetting, TlsVersion
+from relay.core.settings import (
+    OnBadCertificate,
+    OnNoTls,
+    PolicyMode,
+    TlsMode,
+    TlsSetting,
+    TlsVersion,
+)
 from relay.core.tls_policy import PolicyTable, RuleOrigin, TlsPolicy, TlsRule, TrustAnchors
 
 _OLD_VERSIONS = frozenset({TlsVersion.TLS1_0, TlsVersion.TLS1_1})
@@ -30,6 +37,7 @@ def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
     return sorted_problems(
         [
             *_settings(loaded),
+            *_nothing_to_test(loaded),
             *_rules_without_effect(loaded),
             *_restrictions_without_effect(loaded),
             *_routes_without_effect(loaded),
@@ -63,6 +71,25 @@ def _settings(loaded: LoadedPolicy) -> Iterator[Problem]:
         entry = loaded.policy.tls.rules[rule.match]
         if rule.trust is not None and _trusts_nobody(entry.policy):
             yield _at(loaded, ("rules", index, "trust"), *_NOBODY)
+
+
+def _nothing_to_test(loaded: LoadedPolicy) -> Iterator[Problem]:
+    """Find modes of settings that never refuse anything."""
+    hint = "remove the mode, or give the setting that is to be tested, such as Required"
+    default = loaded.tls.default
+    if loaded.shape.mode is PolicyMode.TESTING and not _tests(loaded):
+        message = f"there is nothing to test: {default.setting.label} refuses nothing"
+        yield _at(loaded, ("mode",), message, hint)
+    for index, rule in enumerate(loaded.shape.rules or []):
+        held = loaded.policy.tls.rules[rule.match].policy
+        if rule.mode is PolicyMode.TESTING and not held.can_refuse:
+            message = f"there is nothing to test: {held.setting.label} refuses nothing"
+            yield _at(loaded, ("rules", index, "mode"), message, hint)
+
+
+def _tests(loaded: LoadedPolicy) -> bool:
+    entries = loaded.policy.tls.rules.values()
+    return any(entry.policy.in_effect != entry.policy for entry in entries)
 
 
 _NOBODY = (
@@ -207,7 +234,7 @@ def _dns_without_effect(loaded: LoadedPolicy) -> Iterator[Problem]:
 def _policies_within(table: PolicyTable, pattern: DomainPattern) -> tuple[TlsPolicy, ...]:
     """Return the policies that can hold for a domain that `pattern` stands for."""
     if not pattern.wildcard:
-        return (table.match(Domain(str(pattern))).policy,)
+        return (table.match(Domain(str(pattern))).rule.policy,)
     itself = next(
         table.rules[p].policy for p in (pattern, *covering_patterns(pattern)) if p in table.rules
     )

@@ -12,7 +12,7 @@ from relay.config.validate import Report
 from relay.config.yaml_tree import SourceTree
 from relay.core.addresses import DomainPattern, covering_patterns
 from relay.core.places import Place
-from relay.core.settings import OnBadCertificate, TlsSetting, TlsVersion
+from relay.core.settings import OnBadCertificate, PolicyMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import (
     NamePolicy,
     PolicyTable,
@@ -86,6 +86,7 @@ def read_tls(shape: PolicyShape, tree: SourceTree, report: Report, *, base: Path
             minimum_tls=shape.minimum_tls or TlsVersion.TLS1_2,
             trust=trust,
             names=names,
+            mode=shape.mode or PolicyMode.ENFORCE,
         ),
         default_place=tree.place(("tls",)) if shape.tls else Place(tree.name, 1),
         restrictions=restrictions,
@@ -158,6 +159,7 @@ def _rules(
             minimum_tls=rule.minimum_tls,
             trust=None if trust == before[0] else trust,
             names=None if names == before[1] else names,
+            mode=rule.mode,
         )
     return tuple(changes[index] for index in range(len(rules)))
 

@@ -73,6 +73,15 @@ class OnBadCertificate(Enum):
 
 
 @unique
+class PolicyMode(Enum):
+    """Whether failures of a policy have consequences; words of RFC 8461 section 3.2."""
+
+    ENFORCE = "enforce"
+    TESTING = "testing"
+    """Mail goes as under Preferred; what enforcement would have refused is recorded."""
+
+
+@unique
 class TlsVersion(Enum):
     """A TLS protocol version, as users write it."""
 

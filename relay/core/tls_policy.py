@@ -21,7 +21,14 @@ from relay.core.addresses import (
     covering_patterns,
 )
 from relay.core.places import Place
-from relay.core.settings import OnBadCertificate, OnNoTls, Starttls, TlsSetting, TlsVersion
+from relay.core.settings import (
+    OnBadCertificate,
+    OnNoTls,
+    PolicyMode,
+    Starttls,
+    TlsSetting,
+    TlsVersion,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,8 @@ class TlsPolicy:
     """Everything that decides on TLS to one domain.
 
     `setting` is its name; `starttls`, `on_no_tls` and `on_bad_certificate` are what it means, and
-    they alone are what `judge` reads.
+    they alone are what `judge` reads. `mode` tells whether that is enforced; a policy that holds is
+    `in_effect`.
     """
 
     setting: TlsSetting
@@ -69,6 +77,7 @@ class TlsPolicy:
     minimum_tls: TlsVersion = TlsVersion.TLS1_2
     trust: TrustAnchors = field(default_factory=TrustAnchors)
     names: NamePolicy = field(default_factory=NamePolicy)
+    mode: PolicyMode = PolicyMode.ENFORCE
 
     @classmethod
     def for_setting(
@@ -80,6 +89,7 @@ class TlsPolicy:
         minimum_tls: TlsVersion = TlsVersion.TLS1_2,
         trust: TrustAnchors | None = None,
         names: NamePolicy | None = None,
+        mode: PolicyMode = PolicyMode.ENFORCE,
     ) -> TlsPolicy:
         """Return what `setting` means.
 
@@ -107,7 +117,31 @@ class TlsPolicy:
             minimum_tls=minimum_tls,
             trust=trust or TrustAnchors(),
             names=names or NamePolicy(),
+            mode=mode,
         )
+
+    @property
+    def in_effect(self) -> TlsPolicy:
+        """What sessions are opened and judged under: what is only tested goes as Preferred."""
+        if self.mode is PolicyMode.ENFORCE or not self.can_refuse:
+            return self
+        return replace(
+            self,
+            setting=TlsSetting.PREFERRED,
+            starttls=Starttls.TRY,
+            on_no_tls=OnNoTls.CLEAR,
+            on_bad_certificate=OnBadCertificate.IGNORE,
+        )
+
+    @property
+    def enforced(self) -> TlsPolicy:
+        """This policy with all its consequences."""
+        return replace(self, mode=PolicyMode.ENFORCE)
+
+    @property
+    def can_refuse(self) -> bool:
+        """Whether there is a fault that changes how a message travels from Preferred's way."""
+        return self.on_no_tls is OnNoTls.TERMINATE or self.verifies
 
     @property
     def verifies(self) -> bool:
@@ -198,15 +232,25 @@ class PolicyMatch:
     @property
     def policy(self) -> TlsPolicy:
         """What holds for the domain."""
-        return self.rule.policy if self.floor is None else self.rule.policy.at_least(self.floor)
+        held = self.rule.policy.in_effect
+        return held if self.floor is None else held.at_least(self.floor)
+
+    @property
+    def tested(self) -> TlsPolicy | None:
+        """What would hold if it were enforced; None where what the rule says does hold."""
+        written = self.rule.policy
+        return None if written.in_effect == written else written.enforced
 
     @property
     def reason(self) -> str:
         """Why this policy holds, as a sentence without a full stop."""
-        if self.policy == self.rule.policy:
-            return self._why_rule
+        why = self._why_rule
+        if self.tested is not None:
+            why += f"; {self.tested.setting.label} is only tested, so mail goes as under Preferred"
+        if self.policy == self.rule.policy.in_effect:
+            return why
         return (
-            f"{self._why_rule}; raised to {self.policy.setting.label}, "
+            f"{why}; raised to {self.policy.setting.label}, "
             "because the message that this is about is protected by it"
         )
 
@@ -269,6 +313,7 @@ class RuleChange:
     minimum_tls: TlsVersion | None = None
     trust: TrustAnchors | None = None
     names: NamePolicy | None = None
+    mode: PolicyMode | None = None
 
 
 def strictest(settings: Iterable[TlsSetting]) -> TlsSetting | None:
@@ -305,6 +350,7 @@ def build_table(
             minimum_tls=base.minimum_tls,
             trust=base.trust,
             names=base.names,
+            mode=base.mode,
         )
 
     table: dict[DomainPattern, TlsRule] = {
@@ -329,6 +375,7 @@ def build_table(
                 minimum_tls=change.minimum_tls or policy.minimum_tls,
                 trust=change.trust or policy.trust,
                 names=change.names or policy.names,
+                mode=change.mode or policy.mode,
             ),
             origin=RuleOrigin.RULE,
             place=change.place,
