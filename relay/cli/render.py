@@ -101,7 +101,7 @@ def message_story(record: MessageRecord) -> RenderableType:
         head.add_row("About", words(f"message {envelope.notification_for}"))
     for returned in envelope.returned:
         head.add_row(
-            "Returned", words(f"{returned.reading.value}, of message {returned.message_id}")
+            "Returned", words(f"to message {returned.message_id}, read as {returned.reading.value}")
         )
     parts: list[RenderableType] = [head]
     for status in record.recipients:
@@ -138,8 +138,8 @@ def bounce_story(bounce: Bounce, session: Session | None) -> RenderableType:
     grid.add_row("Told", _NOTIFIED[bounce.notified])
     grid.add_row("Rule", _rule(bounce.rule))
     grid.add_row("Route", words(bounce.route))
-    host = "none" if bounce.host is None else f"{bounce.host} ({bounce.address})"
-    grid.add_row("Host", words(host))
+    address = f" ({bounce.address})" if bounce.address else ""
+    grid.add_row("Host", words(f"{bounce.host}{address}" if bounce.host else "none"))
     grid.add_row("Stage", bounce.stage.value)
     grid.add_row("Cause", words(bounce.cause))
     grid.add_row("Remedy", words(bounce.remedy))

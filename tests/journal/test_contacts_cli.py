@@ -15,6 +15,8 @@ from journal_records import a_bounce, a_message
 from typer.testing import CliRunner, Result
 
 from relay.cli.app import app
+from relay.core.outcomes import Stage
+from relay.core.records import Reading, Returned
 from relay.core.replies import StatusCode
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
@@ -190,3 +192,33 @@ def test_the_report_by_others_and_since(filled: Path) -> None:
 )
 def test_a_report_of_nothing_that_is_known(filled: Path, words: tuple[str, ...]) -> None:
     assert run(filled, "bounces", "report", *words).exit_code == 2
+
+
+async def test_what_came_back_is_told_of_in_the_message_and_in_the_bounce(tmp_path: Path) -> None:
+    path = "app=crm.test__1m803tgcngvkfmkf9@bnc.relay.test"
+    returned = Returned(message_id="m1", recipient=path, reading=Reading.UNREADABLE)
+    async with open_journal(tmp_path / "journal.sqlite3", bounce_lines=None) as journal:
+        await journal.writer.write(
+            Batch(
+                messages=(a_message(1, sent_from=path), a_message(2, returned=(returned,))),
+                bounces=(
+                    a_bounce(
+                        1,
+                        address=None,
+                        host="mx.b.test",
+                        returned_in="m2",
+                        salesforce=VIEW,
+                        session_id=None,
+                        stage=Stage.OUT_OF_BAND,
+                    ),
+                ),
+            )
+        )
+    first = run(tmp_path, "messages", "show", f"m{1:016d}").output
+    assert f"Sent from   {path}" in first
+    second = run(tmp_path, "messages", "show", f"m{2:016d}").output
+    assert "to message m1, read as unreadable" in second
+    shown = " ".join(run(tmp_path, "bounces", "show", "latest").output.split())
+    assert "Host mx.b.test Stage out of band bounce" in shown
+    assert "Reported in message m2" in shown
+    assert "hard bounce, contact flagged: Every failed delivery flags the contact." in shown
