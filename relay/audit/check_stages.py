@@ -56,7 +56,7 @@ def _stages(session: Session) -> Iterator[TimedStage]:
                 yield _timed(waiting, began, line.at)
                 began = line.at
                 waiting = CheckStage.HANDSHAKE_AND_GREETING if implicit else CheckStage.GREETING
-            case Direction.NOTE if waiting is CheckStage.HANDSHAKE:
+            case Direction.NOTE if waiting is CheckStage.HANDSHAKE and _tells_of_tls(line):
                 yield _timed(waiting, began, line.at, done=isinstance(handshake, HandshakeDone))
                 waiting = None
             case Direction.SENT:
@@ -79,6 +79,10 @@ def _sent(line: Line) -> CheckStage | None:
             return CheckStage.STARTTLS
         case _:
             return None
+
+
+def _tells_of_tls(line: Line) -> bool:
+    return line.text.startswith("TLS handshake ")
 
 
 def _ends(line: Line) -> bool:
