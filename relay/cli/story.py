@@ -10,7 +10,8 @@ from relay.core.advisory_cards import advisory_card
 from relay.core.evidence import HandshakeDone, HandshakeFailed, NotTried, TlsEvidence
 from relay.core.faults import TlsFault
 from relay.core.outcomes import Deferred, Delivered, Failed, Outcome, PeerRefusal
-from relay.core.records import Attempt, Bounce, Session
+from relay.core.records import Attempt, Bounce, Session, WouldBe
+from relay.core.rejudging import NotObserved
 from relay.core.settings import Protection, TlsMode
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
 from relay.journal.api import MessageRecord
@@ -71,6 +72,22 @@ def verdict_words(verdict: Verdict | None, outcome: Outcome) -> str:
             assert_never(verdict)
 
 
+def tested_words(tested: WouldBe) -> str:
+    """Say what a policy that is only tested would have made of a session."""
+    label = tested.setting.label
+    match tested.verdict:
+        case Terminate():
+            return f"{label} would have refused it: {tested.code} {tested.text}"
+        case RetryInClear():
+            return f"{label} would have gone on in clear text"
+        case Deliver(protection=protection):
+            return f"{label} would have let it through as well, {protection.value}"
+        case NotObserved(what=what):
+            return f"what {label} would have done is not known: {what.meaning}"
+        case _:
+            assert_never(tested.verdict)
+
+
 def outcome_of(attempt: Attempt, recipient: str) -> Outcome:
     """Return how an attempt ended for one of its recipients."""
     return next(o.outcome for o in attempt.outcomes if o.recipient == recipient)
@@ -108,6 +125,8 @@ def story(record: MessageRecord, recipient: str) -> Iterator[tuple[str, str]]:
             yield "Seen", seen(session.evidence, session.faults)
             yield from (("Note", noted(advisory)) for advisory in session.advisories)
         yield "Verdict", verdict_words(attempt.verdict, outcome_of(attempt, recipient))
+        if attempt.tested is not None:
+            yield "Testing", tested_words(attempt.tested)
     bounce = bounce_of(record, recipient)
     if bounce is not None:
         yield "Code", f"{bounce.status} {bounce.text}"

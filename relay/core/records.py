@@ -15,6 +15,7 @@ from relay.core.dsn import DsnRequest
 from relay.core.evidence import TlsEvidence
 from relay.core.faults import ResultType, TlsFault
 from relay.core.outcomes import Outcome, Stage
+from relay.core.rejudging import NotObserved
 from relay.core.replies import StatusCode
 from relay.core.routing import Hop
 from relay.core.salesforce_view import SalesforceView
@@ -163,12 +164,26 @@ class RecipientOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WouldBe:
+    """What a policy that is only tested would have made of a session, on that session's evidence.
+
+    `code` and `text` are what a termination would have been reported with.
+    """
+
+    setting: TlsSetting
+    verdict: Verdict | NotObserved
+    code: StatusCode | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try of one message at one host, for the recipients that go there together.
 
     `session_id` is None when no connection came about for lack of a host. `hosts` are all that the
     destination had at that time, in order; older records don't say. `sent_by` are the words of the
-    policy that chose `route`, empty where it was none of them that did.
+    policy that chose `route`, empty where it was none of them that did. `tested` is None where the
+    policy is enforced, and for a session without TLS that an earlier one led to.
     """
 
     id: str
@@ -185,6 +200,7 @@ class Attempt:
     ended_at: datetime
     hosts: tuple[Hop, ...] = ()
     sent_by: str = ""
+    tested: WouldBe | None = None
 
     def tried(self, recipient: str) -> Tried | None:
         """Return this attempt as one recipient's history sees it."""

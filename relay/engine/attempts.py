@@ -13,18 +13,33 @@ from typing import Final, assert_never
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
 from relay.core.destinations import ToNowhere
-from relay.core.outcomes import Delivered, Failure, LocalProblem, LocalRefusal, outcome_of
-from relay.core.records import Attempt, Envelope, MatchedRule, RecipientOutcome, Session
+from relay.core.outcomes import (
+    Delivered,
+    Failure,
+    LocalProblem,
+    LocalRefusal,
+    TlsRefusal,
+    outcome_of,
+)
+from relay.core.records import (
+    Attempt,
+    Envelope,
+    MatchedRule,
+    RecipientOutcome,
+    Session,
+    WouldBe,
+)
 from relay.core.replies import Reply
 from relay.core.routing import Hop, RouteMatch
 from relay.core.settings import Protection
 from relay.core.steps import InClear, NoHost, Try, judged_under
 from relay.core.tls_policy import PolicyMatch
-from relay.core.verdicts import Verdict
+from relay.core.verdicts import Terminate, Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.engine.slots import Slots
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
 from relay.outbound.transaction import Admitted
+from relay.tls.rejudge import rejudge
 
 log = logging.getLogger("relay.engine")
 
@@ -125,6 +140,7 @@ class Attempts:
         )
         relay = task.route.email_relay
         verdict: Verdict | None = None
+        tested: WouldBe | None = None
         outcomes: tuple[RecipientOutcome, ...]
         policy = judged_under(task.match.policy, step.in_clear)
         try:
@@ -133,6 +149,7 @@ class Attempts:
                 if session.failure is not None:
                     outcomes = _all(task.recipients, session.failure)
                 else:
+                    tested = _tested(task, step, session, in_force)
                     admission = await session.admit(
                         policy,
                         recipient_domain=task.domain,
@@ -168,6 +185,7 @@ class Attempts:
             verdict=verdict,
             outcomes=outcomes,
             started_at=started_at,
+            tested=tested,
         )
 
     def _result(
@@ -179,6 +197,7 @@ class Attempts:
         verdict: Verdict | None,
         outcomes: tuple[RecipientOutcome, ...],
         started_at: datetime,
+        tested: WouldBe | None = None,
     ) -> Result:
         attempt = Attempt(
             id=self._new_id(),
@@ -195,8 +214,32 @@ class Attempts:
             started_at=started_at,
             ended_at=self._clock.now(),
             hosts=task.hosts,
+            tested=tested,
         )
         return Result(attempt=attempt, session=session)
+
+
+def _tested(
+    task: Task, step: Try, session: OutboundSession, in_force: PolicyInForce
+) -> WouldBe | None:
+    """Judge the session under what is only tested, too; nothing follows from that."""
+    if task.match.tested is None or step.in_clear is InClear.NOW:
+        return None
+    policy = judged_under(task.match.tested, step.in_clear)
+    verdict = rejudge(
+        session.evidence,
+        policy,
+        host=step.hop.host,
+        recipient_domain=task.domain,
+        stores=in_force.stores,
+    ).verdict
+    if not isinstance(verdict, Terminate):
+        return WouldBe(setting=policy.setting, verdict=verdict)
+    refusal = TlsRefusal.by(
+        policy.setting, verdict.faults, peer_reply=session.evidence.starttls_reply
+    )
+    entry = in_force.policy.codes.entry(refusal)
+    return WouldBe(setting=policy.setting, verdict=verdict, code=entry.status, text=entry.text)
 
 
 def _late(step: Try, in_force: PolicyInForce) -> LocalRefusal:
