@@ -8,6 +8,7 @@ import typer
 
 from relay import __version__
 from relay.cli import bounces, certs, contacts, lab, log, messages, policy
+from relay.cli.check import check
 from relay.cli.codes import codes
 from relay.cli.demo import demo
 from relay.cli.prove import prove
@@ -41,7 +42,7 @@ def _root(
     pass
 
 
-for command in (serve, send, demo, prove, codes, readyz):
+for command in (serve, send, demo, check, prove, codes, readyz):
     app.command()(command)
 app.add_typer(policy.app, name="policy", help="Check, explain and list policies.")
 app.add_typer(messages.app, name="messages", help="What was sent, and its way.")

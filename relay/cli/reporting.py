@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +27,18 @@ HtmlOption = Annotated[
 
 
 def deliver(
-    report: Report, result: Json, *, as_json: bool, junit: Path | None, html: Path | None
+    report: Report,
+    result: Json,
+    *,
+    as_json: bool,
+    junit: Path | None,
+    html: Path | None,
+    show: Callable[[], None] | None = None,
 ) -> None:
-    """Write the files that were asked for, then print the result as JSON or as tables."""
+    """Write the files that were asked for, then print the result as JSON or as tables.
+
+    `show` prints it instead of the tables, for what reads better otherwise.
+    """
     from relay.formats.report import to_html, to_junit
 
     for path, render in ((junit, to_junit), (html, to_html)):
@@ -39,6 +49,8 @@ def deliver(
                 fail(f"can't write {path}: {error.strerror}")
     if as_json:
         print_json(result)
+    elif show is not None:
+        show()
     else:
         print_report(report)
 
