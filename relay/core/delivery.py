@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, unique
+from types import MappingProxyType
 
 from relay.core.addresses import Domain
 from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
+from relay.core.outcomes import Failure
 from relay.core.records import ReplyMode
-from relay.core.routing import ONE_TRY, RetrySchedule, RouteMatch, Routing
+from relay.core.routing import (
+    ONE_TRY,
+    ClearText,
+    HostAddress,
+    Plan,
+    RetrySchedule,
+    RouteMatch,
+    Routing,
+    route,
+)
 from relay.core.salesforce import EmailRelayTls, SalesforceSwitches
 from relay.core.tls_policy import PolicyMatch, PolicyTable
 
@@ -69,7 +81,35 @@ class Policy:
 
         Through an email relay its own TLS setting holds, unless the switch says otherwise.
         """
-        route, tls = self.routing.match(domain, sender=sender), self.tls.match(domain)
-        if route.email_relay and self.salesforce.email_relay_tls is EmailRelayTls.RELAY:
-            tls = PolicyMatch(domain=domain, rule=route.email_relay.rule)
-        return Way(route=route, tls=tls)
+        chosen, tls = self.routing.match(domain, sender=sender), self.tls.match(domain)
+        if chosen.email_relay and self.salesforce.email_relay_tls is EmailRelayTls.RELAY:
+            tls = PolicyMatch(domain=domain, rule=chosen.email_relay.rule)
+        return Way(route=chosen, tls=tls)
+
+    def plan(
+        self,
+        way: Way,
+        answers: Sequence[HostAddress] | Failure,
+        schedule: RetrySchedule,
+        *,
+        ours: Set[HostAddress] = frozenset(),
+    ) -> Plan:
+        """Return which hosts to try on `way`; the arguments are those of `route`."""
+        return route(
+            way.route.to,
+            answers,
+            schedule,
+            ours=ours,
+            # An earlier verdict may have allowed clear text under a policy that was laxer then.
+            clear_text=self.routing.clear_text if way.tls.policy.allows_clear else ClearText.NEVER,
+            on_tls_failure=self.salesforce.on_tls_failure,
+        )
+
+    @property
+    def enforced(self) -> Policy:
+        """This policy with nothing only tested."""
+        rules = {
+            pattern: replace(rule, policy=rule.policy.enforced)
+            for pattern, rule in self.tls.rules.items()
+        }
+        return replace(self, tls=PolicyTable(rules=MappingProxyType(rules)))

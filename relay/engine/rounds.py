@@ -15,7 +15,7 @@ from typing import assert_never
 from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
 from relay.core.records import Attempt, Envelope
-from relay.core.routing import ClearText, RetrySchedule, route
+from relay.core.routing import RetrySchedule
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
 from relay.engine.attempts import Attempts, Result, Task
 from relay.engine.flags import Flags
@@ -136,19 +136,10 @@ class Rounds:
     ) -> None:
         policy = in_force.policy
         way = policy.way(domain, sender=domain_of(message.envelope.reverse_path))
-        matched = replace(way.tls, floor=message.envelope.protect_as)
+        way = replace(way, tls=replace(way.tls, floor=message.envelope.protect_as))
         answers = await self._resolver.resolve(way.route.to)
-        plan = route(
-            way.route.to,
-            answers,
-            schedule,
-            ours=own_listeners(answers, self._listeners()),
-            # An earlier verdict may have allowed clear text under a policy that was laxer then.
-            clear_text=policy.routing.clear_text
-            if matched.policy.allows_clear
-            else ClearText.NEVER,
-            on_tls_failure=policy.salesforce.on_tls_failure,
-        )
+        ours = own_listeners(answers, self._listeners())
+        plan = policy.plan(way, answers, schedule, ours=ours)
         pending = recipients
         while pending:
             tries: defaultdict[Try | NoHost, list[str]] = defaultdict(list)
@@ -176,7 +167,7 @@ class Rounds:
                     content=message.content,
                     recipients=tuple(together),
                     domain=domain,
-                    match=matched,
+                    match=way.tls,
                     route=way.route,
                     hosts=plan.hops,
                 )
