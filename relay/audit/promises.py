@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 from types import MappingProxyType
-from typing import Final
+from typing import Final, assert_never
 
 from relay.core.settings import TlsSetting
 
@@ -164,10 +164,16 @@ class Promise:
     delivery: Delivery
 
     def __str__(self) -> str:
-        if self.delivery is Delivery.REFUSED:
-            return "refused"
-        under = " under TLS" if self.may_show is MayShow.UNDER_TLS else ""
-        return f"delivered{under}" + (" or refused" if self.delivery is Delivery.FREE else "")
+        match self.may_show:
+            case MayShow.NOTHING:
+                return "refused"
+            case MayShow.UNDER_TLS:
+                how = "TLS"
+            case MayShow.ANYTHING:
+                how = "delivered"
+            case _:
+                assert_never(self.may_show)
+        return f"{how} or refused" if self.delivery is Delivery.FREE else how
 
 
 _WORDS: Final = {

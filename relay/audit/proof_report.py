@@ -49,7 +49,7 @@ def report(proof: Proof) -> Report:
         sections=(
             Section(
                 title="Scenarios",
-                columns=("scenario", "promised", "verdict", "tries", "what the receivers kept"),
+                columns=("scenario", "promised", "verdict", "tries", "received"),
                 rows=rows,
             ),
         ),
@@ -102,8 +102,8 @@ def _short(record: ScenarioRecord) -> str:
     own = [s for s in record.sessions if s.receiver == record.marked.scenario]
     octets = sum(session.data_octets for session in own)
     if not octets:
-        return "nothing of the message"
-    return "the message" if any(s.messages for s in own) else f"{octets} octets, no message"
+        return "nothing"
+    return "the message" if any(s.messages for s in own) else f"{octets} octets"
 
 
 def _evidence(record: ScenarioRecord) -> Iterator[str]:

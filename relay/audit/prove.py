@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from relay.audit.promises import KNOWN_GOOD, PROMISES, Promise
@@ -64,9 +64,10 @@ class ScenarioRecord:
 
 @dataclass(slots=True)
 class _Case:
-    """A scenario in progress."""
+    """A scenario in progress; what its receiver saw before `since` was somebody else's doing."""
 
     marked: Marked
+    since: datetime
     unavailable: str | None = None
     reported: Reported | None = None
     handing_over: bool = False
@@ -98,7 +99,7 @@ class Prover:
         self._lab = lab
         self._sender = sender
         self._promises = promises_of(claim)
-        self._cases = [_Case(one) for one in marked]
+        self._cases = [_Case(one, since=datetime.now(UTC)) for one in marked]
         self._wait = wait.total_seconds()
         self._progress = progress
 
@@ -139,6 +140,8 @@ class Prover:
                 task.cancel()
 
     async def _hand_over(self, case: _Case) -> None:
+        # A relay may still try messages of earlier runs, and a try that is refused bears no mark.
+        case.since = datetime.now(UTC)
         try:
             case.reported = await self._sender.send(case.marked)
         finally:
@@ -174,7 +177,11 @@ class Prover:
                     marked[mark].append(session)
         return {
             case.marked.scenario: (
-                *own.get(case.marked.scenario, ()),
+                *(
+                    s
+                    for s in own.get(case.marked.scenario, ())
+                    if s.started_at >= case.since or bears(case.marked, s)
+                ),
                 *(s for s in marked[case.marked.mark] if s.receiver != case.marked.scenario),
             )
             for case in self._cases

@@ -75,7 +75,11 @@ class RelaySender:
             if not self._may_log_in(client):
                 raise aiosmtplib.SMTPException("the relay offers no TLS to log in under")
             await client.login(self.login.username, self.login.password)
-        await client.mail(reverse_path(marked))
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+        # A notification with the whole message in it shows best how notifications travel.
+        options = ["RET=FULL"] if client.supports_extension("dsn") else []
+        await client.mail(reverse_path(marked), options=options)
         await client.rcpt(marked.recipient)
         answer = await client.data(message_for(marked))
         return Reply(code=answer.code, text=answer.message)
