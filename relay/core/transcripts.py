@@ -102,7 +102,9 @@ class TranscriptLog:
         if len(self._lines) >= MAX_LINES:
             self._dropped += 1
             return
-        printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        printable = text
+        if not text.isprintable():
+            printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
         if len(printable) > MAX_LINE:
             printable = f"{printable[:MAX_LINE]} [{len(printable) - MAX_LINE} more characters]"
         self._lines.append(
