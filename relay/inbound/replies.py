@@ -121,6 +121,9 @@ def reply_texts(entry: CodeEntry) -> list[str]:
     A peer's refusal may be handed on in it, hence the care. A long text is parted, so that no line
     has more than 512 octets.
     """
-    printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in entry.text)
+    text, enhanced = entry.text, entry.status.enhanced
+    if len(text) <= _WIDTH and text.isascii() and text.isprintable():
+        return [f"{enhanced} {text}".rstrip()]
+    printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     parts = textwrap.wrap(printable, _WIDTH, break_on_hyphens=False) or [""]
-    return [f"{entry.status.enhanced} {part}".rstrip() for part in parts]
+    return [f"{enhanced} {part}".rstrip() for part in parts]
