@@ -1,31 +1,37 @@
 """What a policy would make of a message, told from the record: the engine's loop without I/O.
 
-The same `next_step` decides as when mail is sent; where the engine would open a session, the record
-is read. Where the record does not say, that is the answer.
+The same `Policy.way`, `Policy.plan` and `next_step` decide as when mail is sent; where the engine
+would open a session, the record is read. Where the record does not say, that is the answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
-from relay.audit.on_record import DomainRecord, HostRecord
+from relay.audit.on_record import DomainRecord, HostRecord, Records
 from relay.audit.rejudge import rejudge
 from relay.core.addresses import Domain
+from relay.core.bounces import EXPIRED
 from relay.core.codebook import CodeEntry
-from relay.core.delivery import Policy
+from relay.core.delivery import Policy, Way
+from relay.core.destinations import ToNowhere
 from relay.core.outcomes import (
+    Deferred,
     Delivered,
-    DnsFailure,
-    DnsProblem,
+    Failed,
     Failure,
+    LocalProblem,
+    LocalRefusal,
     Outcome,
+    Stage,
     TlsRefusal,
     outcome_of,
 )
+from relay.core.records import ReplyMode
 from relay.core.rejudging import NotObserved, Unseen
-from relay.core.routing import ClearText, Hop, Plan
+from relay.core.routing import ONE_TRY, Hop, HostAddress, Plan
 from relay.core.settings import Protection, Starttls
 from relay.core.steps import (
     Done,
@@ -42,8 +48,8 @@ from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
 from relay.tls.trust import TrustStores
 
-_NO_TIME = datetime.min.replace(tzinfo=UTC)
-"""One round needs no time."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""A forecast is of one round, which needs no time: it begins and ends at once, some day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +67,36 @@ class Passes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """What becomes of queued mail as long as a failure lasts: how often it is tried again.
+
+    `within` is the time until it is given up; `end` is what is reported then.
+    """
+
+    retries: int
+    within: timedelta
+    end: CodeEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The message is not delivered: the failure, and the code and text that it is reported with."""
+    """The message is not delivered: the failure, and the code and text that it is reported with.
+
+    `queued` is None where that is final, or the client's own to try again.
+    """
 
     kind: Literal["refused"] = "refused"
     failure: Failure
     entry: CodeEntry
     hop: Hop | None
+    queued: Queued | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """No host is asked, and the message reads as sent: so the policy says of its domain."""
+
+    kind: Literal["dropped"] = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,65 +108,107 @@ class Unknown:
     hop: Hop | None = None
 
 
-Forecast = Passes | Refused | Unknown
+Forecast = Passes | Refused | Dropped | Unknown
 
 
 def forecast(
-    record: DomainRecord | None,
+    known: Records,
     policy: Policy,
     *,
     domain: Domain,
+    sender: Domain | None = None,
     recipient: str | None,
     stores: TrustStores,
 ) -> Forecast:
-    """Tell what one round under `policy` makes of a message to `domain`.
+    """Tell what the first round under `policy` makes of a message to `domain`.
 
-    `record` is what is known of the domain; it counts where `policy` chooses the same route, or
-    where it was made apart from any policy. `recipient` is the
-    address whose host's answers count, None where none is asked about.
+    `sender` is the domain of the reverse path, None for the null one. `recipient` is the address
+    whose host's answers count, None where none is asked about. Of several records the first that
+    suffices is believed. Raises TrustError where a file that the policy trusts can't be used.
     """
-    way = policy.way(domain, sender=None)
-    if record is None or record.route != str(way.route.to):
-        return Unknown(what=Unseen.DOMAIN)
-    tls = way.tls.policy
-    known_hosts = tuple(h.hop for h in record.seen) if record.hosts is None else record.hosts
-    plan = Plan(
-        hops=known_hosts,
-        problem=record.problem or DnsFailure(problem=DnsProblem.NO_HOST, name=domain),
-        clear_text=policy.routing.clear_text if tls.allows_clear else ClearText.NEVER,
-    )
-    reader = _Reader(record=record, recipient=recipient, domain=domain, stores=stores)
-    history: list[Tried] = []
-    while True:
-        step = next_step(history, plan, accepted_at=_NO_TIME, now=_NO_TIME)
-        match step:
-            case Try():
-                result = reader.attempt(step, tls)
-                if isinstance(result, Passes | Unknown):
-                    return result
-                history.append(result)
-            case NoHost(failure=failure):
-                history.append(_tried(step.round, None, outcome_of(failure)))
-            case GiveUp(cause=cause):
-                if record.hosts is None:
-                    return Unknown(what=Unseen.HOSTS)
-                return Refused(failure=cause, entry=policy.codes.entry(cause), hop=history[-1].hop)
-            case Done() | Wait():
-                raise AssertionError("a delivery ends the loop, and one round never waits")
-            case _:
-                assert_never(step)
+    way = policy.way(domain, sender=sender)
+    if isinstance(way.route.to, ToNowhere):
+        return Dropped()
+    told: Forecast = Unknown(what=Unseen.DOMAIN)
+    for at, record in enumerate(known.of(domain, way.route)):
+        reader = _Reader(
+            known=known,
+            record=record,
+            policy=policy,
+            way=way,
+            recipient=recipient,
+            domain=domain,
+            stores=stores,
+        )
+        this = reader.forecast()
+        if not isinstance(this, Unknown):
+            return this
+        told = this if at == 0 else told
+    return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reader:
-    """Answers a try out of the record."""
+    """Plays a round against one record."""
 
+    known: Records
     record: DomainRecord
+    policy: Policy
+    way: Way
     recipient: str | None
     domain: Domain
     stores: TrustStores
 
-    def attempt(self, step: Try, policy: TlsPolicy) -> Tried | Passes | Unknown:
+    def forecast(self) -> Forecast:
+        plan = self._plan()
+        if plan is None:
+            return Unknown(what=Unseen.DOMAIN)
+        history: list[Tried] = []
+        while True:
+            step = next_step(history, plan, accepted_at=_EPOCH, now=_EPOCH)
+            match step:
+                case Try():
+                    result = self._attempt(step, self.way.tls.policy)
+                    if isinstance(result, Passes | Unknown):
+                        return result
+                    history.append(result)
+                case NoHost(failure=failure):
+                    history.append(_tried(step.round, None, outcome_of(failure)))
+                case Wait(failure=cause) | GiveUp(cause=cause):
+                    if self.record.hosts is None:
+                        return Unknown(what=Unseen.HOSTS)
+                    return Refused(
+                        failure=cause,
+                        entry=self.policy.codes.entry(cause),
+                        hop=_hop_of(cause, history),
+                        queued=self._queued(plan) if isinstance(step, Wait) else None,
+                    )
+                case Done():
+                    raise AssertionError("a delivery is told as soon as it is found")
+                case _:
+                    assert_never(step)
+
+    def _plan(self) -> Plan | None:
+        """Return the plan that the engine would make; None where the record has no hosts."""
+        record, delivery = self.record, self.policy.delivery
+        hosts = tuple(h.hop for h in record.seen) if record.hosts is None else record.hosts
+        answers = tuple(
+            HostAddress(name=h.host, address=h.address, port=h.port, mode=h.mode) for h in hosts
+        )
+        if not answers and record.problem is None:
+            return None
+        schedule = delivery.schedule if delivery.reply is ReplyMode.QUEUED else ONE_TRY
+        return self.policy.plan(self.way, answers or record.problem or (), schedule)
+
+    def _queued(self, plan: Plan) -> Queued:
+        schedule = plan.schedule
+        return Queued(
+            retries=len(schedule.delays),
+            within=schedule.expire_after or sum(schedule.delays, timedelta()),
+            end=self.policy.codes.entry(EXPIRED),
+        )
+
+    def _attempt(self, step: Try, policy: TlsPolicy) -> Tried | Passes | Unknown:
         known = self.record.host(step.hop)
         if known is None:
             return Unknown(what=Unseen.HOST, hop=step.hop)
@@ -172,13 +243,36 @@ class _Reader:
         in_clear = verdict.protection is Protection.CLEAR
         answer: Outcome | None = None
         if self.recipient is not None:
-            answer = known.answer(self.recipient, in_clear=in_clear)
+            answer = self.known.answer(self.record, known.hop, self.recipient, in_clear=in_clear)
+        if self._is_of_another_login(answer):
+            answer = None
         match answer:
             case None | Delivered():
                 delivered = answer is not None
                 return Passes(protection=verdict.protection, hop=step.hop, delivered=delivered)
             case _:
                 return _tried(step.round, step, answer, verdict)
+
+    def _is_of_another_login(self, answer: Outcome | None) -> bool:
+        """Whether an answer is about a log-in that this way does not make."""
+        relay = self.way.route.email_relay
+        if relay is not None and relay.credentials is not None:
+            return False
+        match answer:
+            case Deferred(failure=failure) | Failed(failure=failure):
+                no_auth = (
+                    isinstance(failure, LocalRefusal)
+                    and failure.problem is LocalProblem.AUTH_UNAVAILABLE
+                )
+                return failure.stage is Stage.AUTH or no_auth
+            case _:
+                return False
+
+
+def _hop_of(cause: Failure, history: list[Tried]) -> Hop | None:
+    """Return the host that a failure is of: with several, the last one's need not be the cause."""
+    ended = (t for t in reversed(history) if getattr(t.outcome, "failure", None) == cause)
+    return next((tried.hop for tried in ended), None)
 
 
 def _tried(
@@ -190,5 +284,5 @@ def _tried(
         clear=step is not None and step.in_clear is InClear.NOW,
         verdict=verdict,
         outcome=outcome,
-        ended_at=_NO_TIME,
+        ended_at=_EPOCH,
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
-from relay.audit.forecast import Forecast, Passes, Refused, Unknown, forecast
-from relay.audit.on_record import DomainRecord
+from relay.audit.forecast import Dropped, Forecast, Passes, Refused, Unknown, forecast
+from relay.audit.on_record import Records
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy
 from relay.core.settings import Protection
@@ -25,18 +25,20 @@ class Change(Enum):
 
     NEW_BOUNCE = "new-bounce"
     """Delivered now, refused then."""
+    NEWLY_DROPPED = "newly-dropped"
+    """Delivered or refused now; then nobody is asked and nobody is told."""
     UNKNOWN = "unknown"
     """The record does not say what would happen then."""
     LESS_PROTECTED = "less-protected"
     """Delivered then as now, but on the wire less protects it."""
     STILL_REFUSED = "still-refused"
-    """Refused now and then, for whatever reason."""
+    """Not delivered now, and refused then, for whatever reason."""
     DELIVERED_AGAIN = "delivered-again"
-    """Refused now, let through then."""
+    """Refused or dropped now, let through then."""
     BETTER_PROTECTED = "better-protected"
     """Delivered then as now, and better protected."""
     SAME = "same"
-    """Delivered then as now, protected as now."""
+    """Delivered then as now, protected as now; or dropped as now."""
     NEWLY_KNOWN = "newly-known"
     """Unknown now, let through then."""
 
@@ -47,10 +49,14 @@ _STRENGTH: Final = {protection: rank for rank, protection in enumerate(Protectio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A destination to tell about: a domain, or one recipient in it; `messages` are on record."""
+    """A destination to tell about: a domain, or one recipient in it; `messages` are on record.
+
+    `sender` is the domain of the reverse path, where a policy's domain filters look at it.
+    """
 
     domain: Domain
     recipient: str | None = None
+    sender: Domain | None = None
     messages: int = 0
 
 
@@ -74,7 +80,10 @@ class PolicyName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIf:
-    """The whole answer; `rows` are worst first, `counts` has every kind of change."""
+    """The whole answer; `rows` are worst first, `counts` has every kind of change, of domains.
+
+    A domain counts as what is the worst of its rows.
+    """
 
     now: PolicyName
     then: PolicyName
@@ -87,7 +96,7 @@ def compare(
     now: Policy,
     then: Policy,
     asked: Iterable[Asked],
-    records: Mapping[Domain, DomainRecord],
+    known: Records,
     stores: TrustStores,
 ) -> WhatIf:
     """Tell for each destination what `now` and `then` make of its mail.
@@ -97,9 +106,10 @@ def compare(
 
     def told(policy: Policy, each: Asked) -> Forecast:
         return forecast(
-            records.get(each.domain),
+            known,
             policy,
             domain=each.domain,
+            sender=each.sender,
             recipient=each.recipient,
             stores=stores,
         )
@@ -108,11 +118,13 @@ def compare(
     for each in asked:
         before, after = told(now, each), told(then, each)
         rows.append(Row(asked=each, now=before, then=after, change=change_of(before, after)))
+    in_order = _in_order(rows)
+    worst = {row.asked.domain: row.change for row in reversed(in_order)}
     return WhatIf(
         now=PolicyName(source=now.source, sha256=now.sha256),
         then=PolicyName(source=then.source, sha256=then.sha256),
-        rows=_in_order(rows),
-        counts={**dict.fromkeys(Change, 0), **Counter(row.change for row in rows)},
+        rows=in_order,
+        counts={**dict.fromkeys(Change, 0), **Counter(worst.values())},
     )
 
 
@@ -121,11 +133,15 @@ def change_of(now: Forecast, then: Forecast) -> Change:
     match now, then:
         case _, Unknown():
             return Change.UNKNOWN
-        case Refused(), Refused():
+        case Dropped(), Dropped():
+            return Change.SAME
+        case _, Dropped():
+            return Change.NEWLY_DROPPED
+        case Refused() | Dropped(), Refused():
             return Change.STILL_REFUSED
         case _, Refused():
             return Change.NEW_BOUNCE
-        case Refused(), Passes():
+        case Refused() | Dropped(), Passes():
             return Change.DELIVERED_AGAIN
         case Unknown(), Passes():
             return Change.NEWLY_KNOWN
