@@ -6,12 +6,12 @@ The same `forecast` answers that `what-if` asks, so that a check, a forecast and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import assert_never
 
-from relay.audit.forecast import Forecast, Passes, Refused, Unknown, forecast
-from relay.audit.on_record import DomainRecord
+from relay.audit.forecast import Dropped, Passes, Refused, Unknown, forecast
+from relay.audit.on_record import DomainRecord, Records
 from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
 from relay.core.places import Place
@@ -20,6 +20,8 @@ from relay.core.tls_policy import NamePolicy, TlsPolicy, TrustAnchors, build_tab
 from relay.tls.trust import TrustStores
 
 _SOURCE = "relay check"
+
+Told = Passes | Refused | Unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class SettingVerdict:
     setting: TlsSetting
     word: str
     text: str
-    forecast: Forecast
+    forecast: Told
 
 
 def verdicts(record: DomainRecord, terms: Terms, stores: TrustStores) -> tuple[SettingVerdict, ...]:
@@ -75,19 +77,13 @@ def verdicts(record: DomainRecord, terms: Terms, stores: TrustStores) -> tuple[S
     )
 
 
-def _forecast(record: DomainRecord, policy: Policy, stores: TrustStores) -> Forecast:
-    # The target was named, not routed to: it stands for whatever way the policy has.
-    way = policy.way(record.domain, sender=None)
-    return forecast(
-        replace(record, route=str(way.route.to)),
-        policy,
-        domain=record.domain,
-        recipient=None,
-        stores=stores,
-    )
+def _forecast(record: DomainRecord, policy: Policy, stores: TrustStores) -> Told:
+    told = forecast(Records((record,)), policy, domain=record.domain, recipient=None, stores=stores)
+    assert not isinstance(told, Dropped), "the policies of a check drop nothing"
+    return told
 
 
-def _verdict(setting: TlsSetting, told: Forecast) -> SettingVerdict:
+def _verdict(setting: TlsSetting, told: Told) -> SettingVerdict:
     match told:
         case Passes(protection=protection):
             word, text = protection.value, ""

@@ -56,7 +56,7 @@ def print_check(out: Console, check: Check, *, verbose: bool) -> None:
     for host in check.hosts:
         if host.reached:
             out.print()
-            out.print(_host(host, verbose=verbose))
+            out.print(_host(host, several=len(check.hosts) > 1, verbose=verbose))
     if check.reached is Reached.HOST:
         out.print()
         basis = f"Judged by trust in {trust_words(check.trust)} and code book {check.book}."
@@ -90,8 +90,13 @@ def _verdicts(check: Check) -> Table:
     return table
 
 
-def _host(host: HostCheck, *, verbose: bool) -> RenderableType:
-    parts: list[RenderableType] = [Text.assemble(("Host ", ""), (str(host.hop), "bold"))]
+def _host(host: HostCheck, *, several: bool, verbose: bool) -> RenderableType:
+    head = Text.assemble("Host ", (str(host.hop), "bold"))
+    parts: list[RenderableType] = [head]
+    if several:
+        head.append(f", preference {host.preference}")
+        alone = ", ".join(f"{v.setting.label}: {v.word}" for v in host.verdicts)
+        parts.append(Padding(Text(f"Alone it makes {alone}"), (0, 0, 0, 2)))
     parts.append(Padding(_facts(host), (0, 0, 0, 2)))
     if host.chain is not None:
         parts += [

@@ -68,11 +68,19 @@ def summary(check: Check) -> tuple[str, Mark]:
     unknown = [v.setting.label for v in check.verdicts if isinstance(v.forecast, Unknown)]
     if len(refused) == len(check.verdicts):
         return f"{check.target}: no mail is delivered, whatever the setting", Mark.BAD
-    if refused:
-        return f"{check.target}: not delivered under {_listed(refused)}", Mark.BAD
-    if unknown:
-        return f"{check.target}: unknown under {_listed(unknown)}", Mark.UNKNOWN
-    return f"{check.target}: delivered under every setting", Mark.GOOD
+    bare = [v.setting.label for v in check.verdicts if _falls_back(v)]
+    parts = [f"not delivered under {_listed(refused)}"] if refused else []
+    parts += [f"in clear text under {_listed(bare)}"] if bare else []
+    parts += [f"unknown under {_listed(unknown)}"] if unknown else []
+    if not parts:
+        return f"{check.target}: delivered under every setting", Mark.GOOD
+    mark = Mark.BAD if refused else Mark.WARNING if bare else Mark.UNKNOWN
+    return f"{check.target}: {'; '.join(parts)}", mark
+
+
+def _falls_back(verdict: SettingVerdict) -> bool:
+    """Whether a setting that tries TLS ends in clear text."""
+    return verdict.setting is not TlsSetting.OFF and verdict.word == Protection.CLEAR.value
 
 
 def trouble(check: Check) -> Iterator[str]:
