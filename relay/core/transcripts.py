@@ -52,7 +52,8 @@ class TranscriptLog:
     """Collects the lines of one session in progress; `lines` is the record.
 
     An AUTH command's initial response is cut at once, and so is whatever the client says while
-    the server asks for more (RFC 4954: 334): no secret is ever held here.
+    the server asks for more (RFC 4954: 334): no secret is ever held here, and none that is known by
+    `hide` even where the other side repeats it.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -60,6 +61,19 @@ class TranscriptLog:
         self._lines: list[Line] = []
         self._dropped = 0
         self._in_auth = False
+        self._hidden: tuple[str, ...] = ()
+
+    def hide(self, *secrets: str) -> None:
+        """Keep these texts out from now on, whoever says them; empty ones count for nothing."""
+        known = {*self._hidden, *(secret for secret in secrets if secret)}
+        # One may be a part of another, which then has to go first.
+        self._hidden = tuple(sorted(known, key=len, reverse=True))
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text with what is to be hidden taken out."""
+        for secret in self._hidden:
+            text = text.replace(secret, "[redacted]")
+        return text
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -104,7 +118,8 @@ class TranscriptLog:
             return
         printable = text
         if not text.isprintable():
-            printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+            text = self.without_secrets(text)
+        printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
         if len(printable) > MAX_LINE:
             printable = f"{printable[:MAX_LINE]} [{len(printable) - MAX_LINE} more characters]"
         self._lines.append(

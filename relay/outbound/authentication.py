@@ -35,9 +35,12 @@ async def log_in(client: Client, credentials: Credentials) -> Failure | None:
             stage=Stage.AUTH,
         )
     user, password = credentials.username.encode(), credentials.password.reveal().encode()
+    both = _encoded(b"\0" + user + b"\0" + password)
+    # Hosts have been seen to repeat what they refuse.
+    client.hide(credentials.password.reveal(), _encoded(password).decode(), both.decode())
     match mechanism:
         case AuthMechanism.PLAIN:
-            answer = await _plain(client, _encoded(b"\0" + user + b"\0" + password))
+            answer = await _plain(client, both)
         case AuthMechanism.LOGIN:
             answer = await _login(client, _encoded(user), _encoded(password))
         case _:

@@ -110,6 +110,10 @@ class Client:
         self._idle = True
         return StarttlsResult(reply=self._tap.last_reply, error=None)
 
+    def hide(self, *secrets: str) -> None:
+        """Keep these texts out of the transcript and of answers from now on, whoever says them."""
+        self._tap.hide(*secrets)
+
     async def command(self, *words: bytes) -> Answer:
         """Send a command as it stands; raise ValueError for control characters in it."""
         return await self._answer(self._smtp.execute_command(*words))
@@ -165,9 +169,9 @@ class Client:
         self._idle = False
         try:
             response = await call
-            answer = reply_of(response.code, response.message)
+            answer = self._tap.clean(reply_of(response.code, response.message))
         except aiosmtplib.SMTPResponseException as error:
-            answer = self._tap.last_reply or reply_of(error.code, error.message)
+            answer = self._tap.last_reply or self._tap.clean(reply_of(error.code, error.message))
         except TROUBLE as error:
             return self._tap.broken_by(error)
         self._idle = True

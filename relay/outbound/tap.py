@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from typing import Final
 
 import aiosmtplib
@@ -55,6 +56,14 @@ class Tap:
         if isinstance(transport, asyncio.WriteTransport):
             self.transport = transport
             self.ssl_object = transport.get_extra_info("ssl_object")
+
+    def hide(self, *secrets: str) -> None:
+        """Keep these texts out of the transcript and of replies, whoever says them."""
+        self._transcript.hide(*secrets)
+
+    def clean(self, reply: Reply) -> Reply:
+        """Return a reply without what is to be hidden."""
+        return replace(reply, text=self._transcript.without_secrets(reply.text))
 
     def write(self, data: bytes) -> None:
         self._last_command = data
@@ -119,7 +128,7 @@ class Tap:
         self._connection_lost(exc)
 
     def _receive(self, reply: Reply) -> None:
-        self.last_reply = reply
+        self.last_reply = reply = self.clean(reply)
         self._transcript.reply(
             Direction.RECEIVED, reply.code, reply.text, encrypted=self.ssl_object is not None
         )

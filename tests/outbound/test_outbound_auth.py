@@ -196,3 +196,33 @@ async def test_a_host_that_is_not_verified_never_sees_auth(
             await peer.settled()
         assert "AUTH" not in peer.only.verbs
         assert peer.only.octets.count(b"AUTH") == 0
+
+
+@pytest.mark.parametrize("credentials", [PLAIN, LOGIN], ids=["PLAIN", "LOGIN"])
+async def test_what_a_host_repeats_of_a_secret_is_in_no_record(
+    relay: Relay, honest: ssl.SSLContext, credentials: Credentials
+) -> None:
+    both = encoded(f"\0{USER}\0{PASSWORD}")
+    refusal = f"535-5.7.8 no {both}\r\n535 5.7.8 nor {encoded(PASSWORD)}, '{PASSWORD}'\r\n".encode()
+    answers = {**LOGIN_ANSWERS, AS_LOGIN[2]: refusal}
+    if credentials is PLAIN:
+        answers = {"AUTH": refusal}
+    async with Peer(context=honest, extensions=OFFERED, answers=answers).running() as peer:
+        outcome, transcript = await send(relay, peer, credentials)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.failure, PeerRefusal)
+    assert outcome.failure.reply.text == "5.7.8 no [redacted]\n5.7.8 nor [redacted], '[redacted]'"
+    for secret in (PASSWORD, encoded(PASSWORD), both):
+        assert secret not in transcript
+    assert "535 5.7.8 nor [redacted], '[redacted]'" in transcript
+
+
+async def test_a_secret_stays_hidden_for_the_whole_session(
+    relay: Relay, honest: ssl.SSLContext
+) -> None:
+    answers: dict[str, Step] = {"AUTH": OK, "MAIL": f"550 5.7.1 '{PASSWORD}' again\r\n".encode()}
+    async with Peer(context=honest, extensions=OFFERED, answers=answers).running() as peer:
+        outcome, transcript = await send(relay, peer, PLAIN)
+    assert isinstance(outcome, Failed)
+    assert PASSWORD not in str(outcome)
+    assert PASSWORD not in transcript
