@@ -1,7 +1,7 @@
 """One inbound session: the only file that knows aiosmtpd, and closes its traps.
 
-What stays aiosmtpd's is the protocol's frame: the transport, the task of a session, the table of
-verbs and the plain ones (NOOP, RSET, EXPN). Overridden is what was measured to be unsafe:
+What stays aiosmtpd's is the protocol's frame: the transport, the task of a session, and the plain
+verbs (NOOP, RSET, EXPN). Overridden is what was measured to be unsafe, or slow:
 
     command loop     reflects the client's words, takes bare LF, tells exceptions to the client
     addresses        takes what RFC 5321 does not
@@ -11,48 +11,49 @@ verbs and the plain ones (NOOP, RSET, EXPN). Overridden is what was measured to 
     AUTH             impossible under implicit TLS; passwords may be tried without end
     cancellation     the client's leaving, or a timer, ends a message that is being accepted
 
+Commands are carried out where their octets arrive, in `data_received`, as long as the session's
+task has nothing to wait for; it is woken for an errand (TLS, AUTH, a message), and at the end.
+
 Nothing but the end of `Listeners.stop` cancels a session here. A client that goes away is the end
 of the input: the session runs up to it, then finds that it can't be answered.
 """
 
-# ruff: noqa: N802  (aiosmtpd finds verbs by the names of methods)
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Final, cast
+from typing import Final, assert_never, cast
 
 from aiosmtpd.smtp import SMTP
 
 from relay.core.codebook import CodeEntry
 from relay.core.settings import TlsMode
 from relay.inbound import replies
-from relay.inbound.commands import parse_command
-from relay.inbound.content import ContentProblem
+from relay.inbound.conversation import AUTH_LINE, Conversation, Gone
 from relay.inbound.dialog import Dialog
-from relay.inbound.incoming import Incoming, ListenerKind
+from relay.inbound.errands import (
+    AcceptMessage,
+    Authenticate,
+    BeginTls,
+    Errand,
+    LetOthersRun,
+    LibraryVerb,
+)
+from relay.inbound.incoming import ListenerKind
 from relay.inbound.lines import ClientInput, Interrupted, LineTooLong
 from relay.inbound.login import exchange
-from relay.inbound.reception import receive_content
 from relay.inbound.replies import LastWord
 from relay.inbound.sasl import challenge
 from relay.inbound.service import Service
 from relay.inbound.session_log import SessionLog
+from relay.inbound.watchdog import Watchdog
 
 _log: Final = logging.getLogger("relay.inbound")
 
-_AUTH_LINE: Final = 12_288
-"""Octets of a line of an AUTH exchange, RFC 4954 section 4."""
-_OF_EVERY_MESSAGE: Final = frozenset({"RCPT", "DATA", "QUIT"})
-"""Verbs that are no sign of a client that only passes the time."""
+_LIBRARY_VERBS: Final = ("NOOP", "RSET", "EXPN")
 _LINGER_SECONDS: Final = 2.0
 """How long a closing connection may take to send what is left."""
-
-
-class _Gone(Exception):  # noqa: N818
-    """The connection is no more."""
 
 
 class RelaySMTP(SMTP):
@@ -84,13 +85,23 @@ class RelaySMTP(SMTP):
             mode=TlsMode.IMPLICIT if kind is ListenerKind.SMTPS else TlsMode.STARTTLS,
             now=service.now,
         )
+        self._talk = Conversation(
+            service=service,
+            dialog=self._dialog,
+            record=self._record,
+            client=self._input,
+            answerable=lambda: not self._wire.is_closing(),
+            library_verbs=_LIBRARY_VERBS,
+        )
         self._wire: asyncio.Transport
         self._lost = asyncio.Event()
         self._lost_error: Exception | None = None
         self._shaking_hands = False
-        self._ends = False
-        self._bad_commands = 0
-        self._commands_without_message = 0
+        self._choked = False
+        self._parked: asyncio.Future[Errand | None] | None = None
+        self._steps_seen = -1
+        self._deadline = 0.0
+        self._watchdog = Watchdog(self.loop, self._too_late)
         self._must_end_at = self.loop.time() + service.limits.session_seconds
 
     # The connection: what asyncio calls.
@@ -113,10 +124,12 @@ class RelaySMTP(SMTP):
     def data_received(self, data: bytes) -> None:
         """Keep what came in; the base class's stream reader is not used."""
         self._input.feed(data, self._wire)
+        self._look()
 
     def eof_received(self) -> bool:
         """Let the session come to the end of its input; in clear it can still be answered."""
         self._input.end()
+        self._look()
         return not self._record.encrypted
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -125,10 +138,22 @@ class RelaySMTP(SMTP):
         self._lost_error = error
         self._lost.set()
         self._input.end()
+        self._look()
+
+    def pause_writing(self) -> None:
+        """Carry out nothing more for a client that does not read its replies."""
+        self._choked = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._choked = False
+        super().resume_writing()
 
     def close_soon(self) -> None:
         """End the session at its next command, with 421; at once where TLS is only beginning."""
         self._input.interrupt()
+        self._look()
         if self._shaking_hands:
             self._wire.abort()
 
@@ -140,7 +165,7 @@ class RelaySMTP(SMTP):
     async def _handle_client(self) -> None:
         try:
             await self._converse()
-        except (_Gone, EOFError, OSError):
+        except (Gone, EOFError, OSError):
             self._record.note("the client closed the connection")
         except asyncio.CancelledError:
             self._record.note("the session was cut off")
@@ -168,16 +193,18 @@ class RelaySMTP(SMTP):
                 return
             await self._secure()
         if crowded:
-            await self._send(crowded)
-            return
-        await self._send_lines(220, [f"{self.hostname} ESMTP"])
-        while not self._ends:
-            try:
-                await self._one_command()
-            except LastWord as last:
-                await self._last(last.entry)
+            self._talk.last(crowded)
+        else:
+            self._talk.say_lines(220, [f"{self.hostname} ESMTP"])
+        while not self._talk.ended:
+            errand = await self._next_errand()
+            if errand is not None:
+                await self._carry_out(errand)
+        await self._flush()
 
     async def _close(self) -> None:
+        self._watchdog.stop()
+        self._talk.abandon()
         self._wire.close()
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
@@ -198,125 +225,135 @@ class RelaySMTP(SMTP):
         except Exception:
             _log.exception("inbound session %s could not be recorded", self._record.id)
 
-    async def _one_command(self) -> None:
+    # Between the client's octets and the task.
+
+    async def _next_errand(self) -> Errand | None:
+        """Let the conversation go on up to something that the task must do, or to its end."""
+        while True:
+            await self._flush()
+            errand = self._advance()
+            if errand is not None or self._talk.ended:
+                return errand
+            self._write()
+            if self._choked:
+                continue
+            if self._input.ended:
+                raise EOFError
+            # Nothing was awaited since the conversation came to a stand: no octet was missed.
+            errand = await self._until_needed()
+            if errand is not None:
+                return errand
+
+    async def _until_needed(self) -> Errand | None:
+        self._parked = self.loop.create_future()
+        self._watch()
         try:
-            line = await self._read_line()
-        except LineTooLong:
-            self._record.note("a line that is too long was dropped")
-            await self._reply(replies.LINE_TOO_LONG)
+            return await self._parked
+        finally:
+            self._parked = None
+            self._watchdog.calm()
+
+    def _look(self) -> None:
+        """Carry out what can be at once, if the task is waiting; wake it where it is needed."""
+        parked = self._parked
+        if parked is None or parked.done():
             return
-        command = parse_command(line)
-        if isinstance(command, CodeEntry):
-            self._record.not_a_command(line)
-            await self._reply(command)
+        try:
+            errand = None if self._choked else self._advance()
+        except Exception as error:
+            parked.set_exception(error)
             return
-        method = self._smtp_methods.get(command.verb)
-        if method is None:
-            self._record.not_a_command(line)
-            await self._reply(replies.UNKNOWN_COMMAND)
-            return
-        self._record.command(line[:-2].decode())
-        if len(line) > self._limits.command_line and command.verb != "AUTH":
-            await self._reply(replies.LINE_TOO_LONG)
-        elif self._makes_no_progress(command.verb):
-            await self._reply(replies.NO_PROGRESS)
-        elif barred := self._dialog.barred(command.verb):
-            await self._reply(barred)
+        if errand is not None or self._choked or self._talk.ended or self._input.ended:
+            parked.set_result(errand)
         else:
-            await self._carry_out(method, command.argument)
+            self._write()
+            self._watch()
 
-    def _makes_no_progress(self, verb: str) -> bool:
-        if verb in _OF_EVERY_MESSAGE:
-            return False
-        self._commands_without_message += 1
-        return self._commands_without_message > self._limits.commands_without_message
+    def _advance(self) -> Errand | None:
+        if self._talk.ended:
+            return None
+        if not self._talk.receives_content:
+            if self._input.interrupted:
+                self._talk.last(replies.SHUTTING_DOWN)
+            elif self.loop.time() >= self._must_end_at:
+                self._talk.last(replies.TOO_LONG_SESSION)
+        return self._talk.run()
 
-    async def _carry_out(self, method: Callable[[str], Awaitable[None]], argument: str) -> None:
+    def _watch(self) -> None:
+        """Give the client its time, anew with every command and not with every octet."""
+        if self._steps_seen != self._talk.steps:
+            self._steps_seen = self._talk.steps
+            now = self.loop.time()
+            if self._talk.receives_content:
+                self._deadline = now + self._limits.data_seconds
+            else:
+                self._deadline = min(now + self._limits.idle_seconds, self._must_end_at)
+        self._watchdog.expect(self._deadline)
+
+    def _too_late(self) -> None:
+        if self._parked is None or self._parked.done():
+            return
+        too_old = not self._talk.receives_content and self.loop.time() >= self._must_end_at
         try:
-            await method(argument)
-        except (_Gone, LastWord, EOFError, ConnectionError):
-            raise
-        except Exception:
-            await self._reply(self._broken())
+            self._talk.last(replies.TOO_LONG_SESSION if too_old else replies.TIMED_OUT)
+        except Gone as gone:
+            self._parked.set_exception(gone)
+        else:
+            self._parked.set_result(None)
 
-    def _broken(self) -> CodeEntry:
-        reference = self._service.new_id()
-        _log.exception("inbound session %s broke, reference %s", self._record.id, reference)
-        self._record.note(f"internal error, reference {reference}")
-        return replies.local_error(reference)
+    def _write(self) -> None:
+        if output := self._talk.output():
+            self._wire.write(output)
 
-    async def _read_line(self) -> bytes:
-        left = self._must_end_at - self.loop.time()
-        # A line that is there already is read without a look at the clock.
-        if left <= 0:
-            raise LastWord(replies.TOO_LONG_SESSION)
-        idle = self._limits.idle_seconds
-        try:
-            async with asyncio.timeout(min(idle, left)):
-                return await self._input.line(max(self._limits.command_line, _AUTH_LINE))
-        except TimeoutError:
-            raise LastWord(replies.TIMED_OUT if idle < left else replies.TOO_LONG_SESSION) from None
-        except Interrupted:
-            raise LastWord(replies.SHUTTING_DOWN) from None
-
-    # Replies
+    async def _flush(self) -> None:
+        self._write()
+        await self._writer.drain()
 
     async def push(self, status: str | bytes) -> None:
         """Send a reply of the library's own."""
         text = status.decode() if isinstance(status, bytes) else status
-        await self._reply(replies.with_enhanced(text))
+        self._talk.reply(replies.with_enhanced(text))
 
-    async def _reply(self, entry: CodeEntry) -> None:
-        """Answer a command; one bad command too many ends the session."""
-        if 500 <= entry.status.code <= 504:
-            self._bad_commands += 1
-            if self._bad_commands >= self._limits.bad_commands:
-                entry = replies.TOO_MANY_ERRORS
-        await self._send(entry)
+    # Errands
 
-    async def _last(self, entry: CodeEntry) -> None:
-        self._ends = True
-        await self._send(entry)
+    async def _carry_out(self, errand: Errand) -> None:
+        try:
+            match errand:
+                case AcceptMessage():
+                    await self._accept(errand)
+                case BeginTls():
+                    await self._flush()
+                    await self._secure()
+                case Authenticate(argument=argument):
+                    await self._log_in(argument)
+                case LibraryVerb(verb=verb, argument=argument):
+                    await self._smtp_methods[verb](argument)
+                case LetOthersRun():
+                    await asyncio.sleep(0)
+                case _:
+                    assert_never(errand)
+        except LastWord as last:
+            self._talk.last(last.entry)
+        except (Gone, EOFError, ConnectionError):
+            raise
+        except Exception:
+            self._talk.reply(self._talk.local_error())
 
-    async def _send(self, entry: CodeEntry) -> None:
-        # RFC 5321 section 3.8: whoever says 421 closes the channel.
-        self._ends = self._ends or entry.status.code == 421
-        await self._send_lines(entry.status.code, replies.reply_texts(entry))
-
-    async def _send_lines(self, code: int, texts: list[str]) -> None:
-        if self._wire.is_closing():
-            raise _Gone
-        lines = [f"{code}-{text}\r\n" for text in texts[:-1]] + [f"{code} {texts[-1]}\r\n"]
-        self._wire.write("".join(lines).encode())
-        self._record.reply(code, texts)
-        await self._writer.drain()
-
-    # Verbs
-
-    async def smtp_HELO(self, hostname: str) -> None:
-        """HELO: no extensions (RFC 5321 section 4.1.1.1)."""
-        await self._hello(hostname, esmtp=False)
-
-    async def smtp_EHLO(self, hostname: str) -> None:
-        """EHLO: announces what this session may use now."""
-        await self._hello(hostname, esmtp=True)
-
-    async def _hello(self, argument: str, *, esmtp: bool) -> None:
-        match self._dialog.hello(argument, esmtp=esmtp):
-            case CodeEntry() as refusal:
-                await self._reply(refusal)
-            case texts:
-                self._record.extensions(texts)
-                await self._send_lines(250, texts)
-
-    async def smtp_STARTTLS(self, arg: str) -> None:
-        """STARTTLS (RFC 3207): once, and everything said before it is forgotten."""
-        if refusal := self._dialog.starttls(arg):
-            await self._reply(refusal)
-            return
-        await self._send(replies.READY_FOR_TLS)
-        self._record.starttls(replies.READY_FOR_TLS)
-        await self._secure()
+    async def _accept(self, errand: AcceptMessage) -> None:
+        self._write()
+        with errand.share:
+            # Whatever is raised in there, a lost connection to somebody else too, is not the
+            # client's.
+            try:
+                entry = await self._service.accept(errand.incoming)
+            except Exception:
+                entry = self._talk.local_error()
+        try:
+            self._talk.say(entry)
+            await self._flush()
+        except (Gone, ConnectionError):
+            self._record.note(f"the client had gone before it could read: {entry}")
+            raise
 
     async def _secure(self) -> None:
         # Nothing may be awaited between this and `start_tls`: what comes later is the handshake's.
@@ -336,95 +373,46 @@ class RelaySMTP(SMTP):
             # asyncio tells a protocol nothing of a connection that was lost in the handshake.
             self._lost.set()
             self._record.handshake_failed(error)
-            raise _Gone from None
+            raise Gone from None
         finally:
             self._shaking_hands = False
         self._wire = wire
         self._record.handshake_done(wire.get_extra_info("ssl_object"))
         self._dialog.secured()
 
-    async def smtp_AUTH(self, arg: str) -> None:
-        """AUTH (RFC 4954): PLAIN or LOGIN, over TLS alone."""
-        if refusal := self._dialog.auth():
-            await self._reply(refusal)
-            return
+    async def _log_in(self, argument: str) -> None:
         try:
-            login = await exchange(arg, self._challenge)
+            login = await exchange(argument, self._challenge)
         except LineTooLong:
             login = replies.EXCHANGE_TOO_LONG
         if isinstance(login, CodeEntry):
-            await self._reply(login)
+            self._talk.reply(login)
             return
         accept = self._service.credentials.accept
         if await asyncio.to_thread(accept, login.user, login.password):
-            await self._send(self._dialog.logged_in(login.user))
+            self._talk.say(self._dialog.logged_in(login.user))
         else:
-            await self._send(self._dialog.login_failed())
+            self._talk.say(self._dialog.login_failed())
 
     async def _challenge(self, text: str) -> str:
-        await self._send_lines(334, [challenge(text)])
+        self._talk.say_lines(334, [challenge(text)])
+        await self._flush()
         line = await self._read_line()
         self._record.auth_response()
         return line.rstrip(b"\r\n").decode("ascii", "replace")
 
-    async def smtp_MAIL(self, arg: str | None) -> None:
-        """MAIL: begin a message."""
-        await self._reply(self._dialog.mail(arg or ""))
-
-    async def smtp_RCPT(self, arg: str | None) -> None:
-        """RCPT: one recipient more."""
-        await self._reply(self._dialog.rcpt(arg or ""))
-
-    async def smtp_DATA(self, arg: str) -> None:
-        """Receive the content of a message, and answer with what becomes of it."""
-        if refusal := self._dialog.data(arg):
-            await self._reply(refusal)
-            return
-        await self._send_lines(354, ["End data with <CR><LF>.<CR><LF>"])
-        with self._service.buffered.share() as share:
-            reception = await receive_content(
-                self._input,
-                limits=self._limits,
-                share=share,
-                bare_line_ends=self._service.bare_line_ends(),
-            )
-            self._record.note(str(reception))
-            content = reception.content
-            del reception
-            if isinstance(content, ContentProblem):
-                self._dialog.reset()
-                await self._send(replies.CONTENT_PROBLEMS[content])
-                return
-            self._commands_without_message = 0
-            incoming = self._dialog.message(
-                content, peer=self._record.peer, tls=self._record.tls, session_id=self._record.id
-            )
-            del content
-            entry = await self._accept(incoming)
+    async def _read_line(self) -> bytes:
+        left = self._must_end_at - self.loop.time()
+        if left <= 0:
+            raise LastWord(replies.TOO_LONG_SESSION)
+        idle = self._limits.idle_seconds
         try:
-            await self._send(entry)
-        except (_Gone, ConnectionError):
-            self._record.note(f"the client had gone before it could read: {entry}")
-            raise
-
-    async def _accept(self, incoming: Incoming) -> CodeEntry:
-        # Whatever is raised in there, a lost connection to somebody else too, is not the client's.
-        try:
-            return await self._service.accept(incoming)
-        except Exception:
-            return self._broken()
-
-    async def smtp_VRFY(self, arg: str) -> None:
-        """VRFY: neither confirms nor denies (RFC 5321 section 3.5.3)."""
-        await self._reply(replies.CANNOT_VERIFY)
-
-    async def smtp_HELP(self, arg: str) -> None:
-        """HELP: the verbs."""
-        await self._reply(replies.COMMANDS)
-
-    async def smtp_QUIT(self, arg: str) -> None:
-        """QUIT: the client has done."""
-        await self._last(replies.BYE)
+            async with asyncio.timeout(min(idle, left)):
+                return await self._input.line(max(self._limits.command_line, AUTH_LINE))
+        except TimeoutError:
+            raise LastWord(replies.TIMED_OUT if idle < left else replies.TOO_LONG_SESSION) from None
+        except Interrupted:
+            raise LastWord(replies.SHUTTING_DOWN) from None
 
     def _set_rset_state(self) -> None:
         """Forget the message: what the base class does for RSET."""

@@ -69,7 +69,7 @@ class ContentReader:
             self._dropped += surplus
             del self._kept[:surplus]
 
-    def feed(self, octets: bytes) -> bytes | None:
+    def feed(self, octets: bytes | bytearray) -> bytes | None:
         """Take octets; return those behind the end once it was seen, None before."""
         start = max(0, len(self._kept) - len(_END) + 1)
         self._kept += octets
@@ -151,6 +151,10 @@ class Share:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
         self._of.octets -= self._octets
         self._octets = 0
 

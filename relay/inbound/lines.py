@@ -17,18 +17,21 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class ClientInput:
-    """A buffer between a transport and one reading coroutine.
+    """A buffer between a transport and one reader.
 
-    The transport is paused while much is unread. `EOFError` means that the client sends nothing
-    more; what it had sent in full before is still read first.
+    The transport is paused while much is unread. `ended` says that the client sends nothing more;
+    what it had sent in full before is still read first. `interrupted` says that no command is to be
+    read any more; content goes on, to end a message begun.
     """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._searched = 0
+        self._too_long = False
         self._paused: asyncio.ReadTransport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
-        self._interrupted = False
+        self.ended = False
+        self.interrupted = False
 
     def feed(self, octets: bytes, transport: asyncio.ReadTransport) -> None:
         """Add what came in over `transport`."""
@@ -40,58 +43,66 @@ class ClientInput:
 
     def end(self) -> None:
         """Note that nothing more comes."""
-        self._ended = True
+        self.ended = True
         self._wake()
 
     def interrupt(self) -> None:
-        """Let `line` raise Interrupted from now on; `some` goes on, to end a message begun."""
-        self._interrupted = True
+        """Let `line` raise Interrupted from now on."""
+        self.interrupted = True
         self._wake()
 
     def discard(self) -> int:
         """Drop what is unread and return how many octets it was."""
-        count = len(self._buffer)
-        self._buffer.clear()
+        return len(self.some())
+
+    def next_line(self, limit: int) -> bytes | None:
+        """Return the next line with its LF, of `limit` octets at most; None until it is there.
+
+        Raises LineTooLong at the end of a longer one, of which nothing is kept meanwhile.
+        """
+        end = self._buffer.find(b"\n", self._searched) + 1
+        if not end:
+            if len(self._buffer) > limit:
+                self.some()
+                self._too_long = True
+            self._searched = len(self._buffer)
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        self._searched = 0
         self._resume()
-        return count
+        too_long, self._too_long = self._too_long or end > limit, False
+        if too_long:
+            raise LineTooLong
+        return line
 
-    async def line(self, limit: int) -> bytes:
-        """Return the next line with its LF, of `limit` octets at most."""
-        searched = 0
-        too_long = False
-        while True:
-            if self._interrupted:
-                raise Interrupted
-            end = self._buffer.find(b"\n", searched) + 1
-            if end:
-                line = bytes(self._buffer[:end])
-                del self._buffer[:end]
-                self._resume()
-                if too_long or end > limit:
-                    raise LineTooLong
-                return line
-            searched = len(self._buffer)
-            if searched > limit:
-                too_long = True
-                self.discard()
-                searched = 0
-            await self._more()
-
-    async def some(self) -> bytes:
-        """Return whatever is there, at least one octet."""
-        while not self._buffer:
-            await self._more()
-        octets = bytes(self._buffer)
-        self.discard()
+    def some(self) -> bytearray:
+        """Return whatever is there."""
+        octets, self._buffer = self._buffer, bytearray()
+        self._searched = 0
+        self._resume()
         return octets
 
     def give_back(self, octets: bytes) -> None:
         """Put octets back in front of those that are unread."""
         self._buffer[:0] = octets
 
+    async def line(self, limit: int) -> bytes:
+        """Return the next line as `next_line` does, as soon as it is there.
+
+        Raises Interrupted, and EOFError where the input ends first.
+        """
+        while True:
+            if self.interrupted:
+                raise Interrupted
+            line = self.next_line(limit)
+            if line is not None:
+                return line
+            if self.ended:
+                raise EOFError
+            await self._more()
+
     async def _more(self) -> None:
-        if self._ended:
-            raise EOFError
         assert self._waiter is None, "one coroutine reads"
         self._waiter = asyncio.get_running_loop().create_future()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from relay.core.delivery import BareLineEnds
@@ -29,34 +28,37 @@ class Reception:
         return what if self.line_ends.proper else f"{what}: {self.line_ends}"
 
 
-async def receive_content(
-    client: ClientInput, *, limits: InboundLimits, share: Share, bare_line_ends: BareLineEnds
-) -> Reception:
-    """Read up to the final dot.
+class Receiving:
+    """One message's content, between 354 and the final dot; `share` counts what is held of it."""
 
-    Raises LastWord where the client is too slow, or sends on and on after its message was too big;
-    EOFError where it goes away.
-    """
-    reader = ContentReader(
-        size_limit=limits.message_size,
-        line_limit=limits.line_length,
-        hop_limit=limits.hops,
-        bare_line_ends=bare_line_ends,
-    )
-    rest: bytes | None = None
-    try:
-        async with asyncio.timeout(limits.data_seconds):
-            while rest is None:
-                rest = reader.feed(await client.some())
-                if not share.hold(reader.held):
-                    reader.give_up(ContentProblem.NO_ROOM)
-                if reader.runs_away:
-                    raise replies.LastWord(replies.TOO_BIG)
-    except TimeoutError:
-        raise replies.LastWord(replies.TIMED_OUT) from None
-    client.give_back(rest)
-    content = reader.finish()
-    # Normalised, a message may be twice as big as it came.
-    if isinstance(content, bytes) and not share.hold(len(content)):
-        content = ContentProblem.NO_ROOM
-    return Reception(content=content, line_ends=reader.line_ends)
+    def __init__(
+        self, *, limits: InboundLimits, share: Share, bare_line_ends: BareLineEnds
+    ) -> None:
+        self.share = share
+        self._reader = ContentReader(
+            size_limit=limits.message_size,
+            line_limit=limits.line_length,
+            hop_limit=limits.hops,
+            bare_line_ends=bare_line_ends,
+        )
+
+    def take(self, client: ClientInput) -> Reception | None:
+        """Read what is there, up to the final dot; None where that has not come yet.
+
+        Raises LastWord where the client sends on and on after its message was too big.
+        """
+        reader = self._reader
+        rest = reader.feed(client.some())
+        if not self.share.hold(reader.held):
+            reader.give_up(ContentProblem.NO_ROOM)
+        if reader.runs_away:
+            raise replies.LastWord(replies.TOO_BIG)
+        if rest is None:
+            return None
+        if rest:
+            client.give_back(rest)
+        content = reader.finish()
+        # Normalised, a message may be twice as big as it came.
+        if isinstance(content, bytes) and not self.share.hold(len(content)):
+            content = ContentProblem.NO_ROOM
+        return Reception(content=content, line_ends=reader.line_ends)
