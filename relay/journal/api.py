@@ -105,10 +105,23 @@ class RecipientUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """Messages to forget with all that is known of them, their outbound sessions included.
+
+    `messages` are ids in full; one that the journal does not have is no error. The session that a
+    message came in by stays, unless `unused_sessions` asks for all to go that no record names.
+    """
+
+    messages: tuple[str, ...]
+    unused_sessions: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What becomes durable together or not at all.
 
     Attempts, bounces and updates may concern messages of the same batch or of earlier ones.
+    Deletions come last.
     """
 
     messages: tuple[NewMessage, ...] = ()
@@ -116,6 +129,7 @@ class Batch:
     attempts: tuple[Attempt, ...] = ()
     bounces: tuple[Bounce, ...] = ()
     updates: tuple[RecipientUpdate, ...] = ()
+    deletions: tuple[Deletion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +201,10 @@ class JournalWriter(Protocol):
         JournalUnavailable, a disk that is full. Batches become durable in the order of the calls.
         Cancelling the caller does not take a batch back.
         """
+        ...
+
+    async def check(self) -> None:
+        """Return when something was written and is on disk, or raise JournalError as `write`."""
         ...
 
     async def close(self) -> None:

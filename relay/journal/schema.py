@@ -7,7 +7,8 @@
     sessions
 
 A record's own text stands in `record`; the other columns repeat what is searched by. `sequence`
-counts in the order of commits. Times are microseconds since 1970 UTC. Sources: sqlite.org/wal.html,
+counts in the order of commits and is never given twice: `highest` has, by table, the number that
+the deleted may have had. Times are microseconds since 1970 UTC. Sources: sqlite.org/wal.html,
 sqlite.org/pragma.html.
 """
 
@@ -88,6 +89,8 @@ CREATE INDEX bounces_by_enhanced ON bounces (enhanced);
 
 _ADDED: Final = """
 CREATE INDEX IF NOT EXISTS bounces_by_address ON bounces (address COLLATE NOCASE);
+CREATE TABLE IF NOT EXISTS highest (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)
+    WITHOUT ROWID;
 """
 """What older journals of this format may lack; a reader does without."""
 

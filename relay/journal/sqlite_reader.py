@@ -35,7 +35,7 @@ LATEST: Final = "latest"
 """Names the newest record in place of an id."""
 
 _R = TypeVar("_R", Envelope, Session, Attempt, Bounce)
-_Table = Literal["messages", "sessions", "bounces"]
+_Table = Literal["messages", "sessions", "attempts", "bounces"]
 _CODE: Final = re.compile(r"(\d{3})?\s*(\d\.\d{1,3}\.\d{1,3})?")
 
 
@@ -77,7 +77,7 @@ class SqliteReader:
         if state is not None:
             filters.append(("state = ?", state.value))
         with self._snapshot() as query:
-            end = _end(query, "messages", before)
+            end = end_of_list(query, "messages", before)
             if filters:
                 where = " AND ".join(condition for condition, _ in filters)
                 rows = query(
@@ -99,7 +99,7 @@ class SqliteReader:
                     end,
                     limit,
                 )
-            found = [(record, _statuses(query, sequence)) for sequence, record in rows]
+            found = [(record, statuses_of(query, sequence)) for sequence, record in rows]
         return tuple(
             MessageSummary(envelope=decode(Envelope, record), recipients=statuses)
             for record, statuses in found
@@ -107,13 +107,13 @@ class SqliteReader:
 
     def message(self, message_id: str) -> MessageRecord:
         with self._snapshot() as query:
-            sequence = _resolve(query, "messages", message_id)
+            sequence = resolve(query, "messages", message_id)
             ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
             return _whole(query, sequence, envelope_text)
 
     def records(self, limit: int, *, after: str | None = None) -> tuple[MessageRecord, ...]:
         with self._snapshot() as query:
-            begin = 0 if after is None else _resolve(query, "messages", after)
+            begin = 0 if after is None else resolve(query, "messages", after)
             rows = query(
                 "SELECT sequence, record FROM messages WHERE sequence > ? "
                 "ORDER BY sequence LIMIT ?",
@@ -124,7 +124,7 @@ class SqliteReader:
 
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:
-            sequence = _resolve(query, "messages", message_id)
+            sequence = resolve(query, "messages", message_id)
             ((content,),) = query("SELECT content FROM contents WHERE message = ?", sequence)
         return bytes(content)
 
@@ -139,7 +139,7 @@ class SqliteReader:
 
     def attempts_of(self, message_id: str, recipient: str) -> tuple[Attempt, ...]:
         with self._snapshot() as query:
-            attempts = _of_message(query, Attempt, _resolve(query, "messages", message_id))
+            attempts = _of_message(query, Attempt, resolve(query, "messages", message_id))
         return tuple(a for a in attempts if any(o.recipient == recipient for o in a.outcomes))
 
     def attempts_to(self, domain: str, *, messages: int) -> tuple[Attempt, ...]:
@@ -176,10 +176,7 @@ class SqliteReader:
             conditions.append("domain = ? AND address = ? COLLATE NOCASE")
             values += [storable(domain_of(recipient)), storable(recipient)]
         if code is not None:
-            found = _CODE.fullmatch(code.strip())
-            if not found or not code.strip():
-                raise ValueError(f"{code!r} is not a code such as 451, 4.7.5 or '451 4.7.5'")
-            for column, part in zip(("code", "enhanced"), found.groups(), strict=True):
+            for column, part in zip(("code", "enhanced"), code_parts(code), strict=True):
                 if part:
                     conditions.append(f"{column} = ?")
                     values.append(part)
@@ -187,7 +184,7 @@ class SqliteReader:
             rows = query(
                 f"SELECT record FROM bounces WHERE {' AND '.join(conditions)} "  # noqa: S608 - the conditions above
                 "ORDER BY sequence DESC LIMIT ?",
-                _end(query, "bounces", before),
+                end_of_list(query, "bounces", before),
                 *values,
                 limit,
             )
@@ -195,7 +192,7 @@ class SqliteReader:
 
     def bounce(self, bounce_id: str) -> Bounce:
         with self._snapshot() as query:
-            sequence = _resolve(query, "bounces", bounce_id)
+            sequence = resolve(query, "bounces", bounce_id)
             rows = query("SELECT record FROM bounces WHERE sequence = ?", sequence)
         return _decoded(Bounce, rows)[0]
 
@@ -234,14 +231,14 @@ class SqliteReader:
         with self._snapshot() as query:
             rows = query(
                 "SELECT record FROM sessions WHERE sequence < ? ORDER BY sequence DESC LIMIT ?",
-                _end(query, "sessions", before),
+                end_of_list(query, "sessions", before),
                 limit,
             )
         return _decoded(Session, rows)
 
     def session(self, session_id: str) -> Session:
         with self._snapshot() as query:
-            sequence = _resolve(query, "sessions", session_id)
+            sequence = resolve(query, "sessions", session_id)
             rows = query("SELECT record FROM sessions WHERE sequence = ?", sequence)
         return _decoded(Session, rows)[0]
 
@@ -288,20 +285,20 @@ class SqliteReader:
         )
 
     @contextmanager
-    def _snapshot(self) -> Iterator[_Query]:
+    def _snapshot(self) -> Iterator[Query]:
         """Hand out a function that queries one consistent state of the journal."""
         with self._lock:
             try:
                 self._connection.execute("BEGIN")
                 try:
-                    yield _Query(self._connection)
+                    yield Query(self._connection)
                 finally:
                     self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 raise journal_error(error, self._path) from error
 
 
-class _Query:
+class Query:
     """Runs a query and returns all its rows."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -311,7 +308,15 @@ class _Query:
         return self._connection.execute(sql, parameters).fetchall()
 
 
-def _resolve(query: _Query, table: _Table, record_id: str) -> int:
+def code_parts(code: str) -> tuple[str | None, str | None]:
+    """Return the reply code and the enhanced code of a filter; ValueError where it has neither."""
+    found = _CODE.fullmatch(code.strip())
+    if not found or not code.strip():
+        raise ValueError(f"{code!r} is not a code such as 451, 4.7.5 or '451 4.7.5'")
+    return found[1], found[2]
+
+
+def resolve(query: Query, table: _Table, record_id: str) -> int:
     """Return the sequence number of the record that an id names."""
     kind = table.removesuffix("s")
     if record_id == LATEST:
@@ -332,12 +337,13 @@ def _resolve(query: _Query, table: _Table, record_id: str) -> int:
     return int(rows[0][0])
 
 
-def _end(query: _Query, table: _Table, before: str | None) -> int:
+def end_of_list(query: Query, table: _Table, before: str | None) -> int:
     """Return the sequence number that a list stays below."""
-    return 2**63 - 1 if before is None else _resolve(query, table, before)
+    return 2**63 - 1 if before is None else resolve(query, table, before)
 
 
-def _statuses(query: _Query, sequence: int) -> tuple[RecipientStatus, ...]:
+def statuses_of(query: Query, sequence: int) -> tuple[RecipientStatus, ...]:
+    """Return where the recipients of a message stand, in the envelope's order."""
     rows = query(
         "SELECT address, state, next_at FROM recipients WHERE message = ? ORDER BY position",
         sequence,
@@ -352,7 +358,7 @@ def _statuses(query: _Query, sequence: int) -> tuple[RecipientStatus, ...]:
     )
 
 
-def _whole(query: _Query, sequence: int, envelope_text: str) -> MessageRecord:
+def _whole(query: Query, sequence: int, envelope_text: str) -> MessageRecord:
     envelope = decode(Envelope, envelope_text)
     attempts = _of_message(query, Attempt, sequence)
     used = {envelope.session_id, *(attempt.session_id for attempt in attempts)}
@@ -364,14 +370,14 @@ def _whole(query: _Query, sequence: int, envelope_text: str) -> MessageRecord:
     ]
     return MessageRecord(
         envelope=envelope,
-        recipients=_statuses(query, sequence),
+        recipients=statuses_of(query, sequence),
         attempts=attempts,
         sessions=tuple(decode(Session, record) for _, record in sorted(sessions)),
         bounces=_of_message(query, Bounce, sequence),
     )
 
 
-def _of_message(query: _Query, kind: type[_R], sequence: int) -> tuple[_R, ...]:
+def _of_message(query: Query, kind: type[_R], sequence: int) -> tuple[_R, ...]:
     table = "attempts" if kind is Attempt else "bounces"
     return _decoded(
         kind,

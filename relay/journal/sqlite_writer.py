@@ -20,10 +20,11 @@ from threading import Thread
 from typing import Final, NamedTuple
 
 from relay.journal.api import Batch, JournalError, RecipientRef
+from relay.journal.deleting import PROBE, Statement
 from relay.journal.lines import BounceLines, StoredBounce
 from relay.journal.lock import JournalLock
 from relay.journal.sqlite_errors import journal_error
-from relay.journal.statements import Statement, statements_of
+from relay.journal.statements import statements_of
 
 GROUP_LIMIT: Final = 500
 """Batches in one transaction at most."""
@@ -67,9 +68,15 @@ class SqliteWriter:
         self._thread.start()
 
     async def write(self, batch: Batch) -> None:
+        await self._execute(statements_of(batch))
+
+    async def check(self) -> None:
+        await self._execute((PROBE,))
+
+    async def _execute(self, statements: tuple[Statement, ...]) -> None:
         if self._closed:
             raise JournalError(f"the journal is closed: {self._path}")
-        waiting = _Waiting(statements_of(batch), asyncio.get_running_loop().create_future())
+        waiting = _Waiting(statements, asyncio.get_running_loop().create_future())
         self._queue.put(waiting)
         await waiting.done
 
@@ -125,7 +132,8 @@ class SqliteWriter:
         execute("SAVEPOINT batch")
         try:
             for statement in waiting.statements:
-                if execute(statement.sql, statement.parameters).rowcount == 0:
+                changed = execute(statement.sql, statement.parameters).rowcount
+                if not changed and statement.about is not None:
                     raise JournalError(f"the journal has no {statement.about}: {self._path}")
         except (JournalError, sqlite3.Error, ValueError, OverflowError) as error:
             if not self._connection.in_transaction:

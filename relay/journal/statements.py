@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from relay.core.addresses import parse_address, parse_domain
 from relay.core.records import Attempt, Bounce, Session
 from relay.journal.api import Batch, NewMessage, RecipientUpdate
 from relay.journal.codec import encode, to_microseconds
+from relay.journal.deleting import Statement, deleting
 
-
-class Statement(NamedTuple):
-    """One statement; `about` names the record that must be there for it to change a row."""
-
-    sql: str
-    parameters: tuple[str | bytes | int | None, ...]
-    about: str
-
-
-_MESSAGE: Final = "INSERT INTO messages (id, message_id_header, record) VALUES (?, ?, ?)"
+_NEXT: Final = (
+    "(SELECT max(ifnull((SELECT max(sequence) FROM {table}), 0), "
+    "ifnull((SELECT sequence FROM highest WHERE name = '{table}'), 0)) + 1)"
+)
+"""A table's next sequence number, which no record ever had."""
+_MESSAGE: Final = (  # noqa: S608 - literals
+    "INSERT INTO messages (sequence, id, message_id_header, record) VALUES ({next}, ?, ?, ?)"
+).format(next=_NEXT.format(table="messages"))
 _CONTENT: Final = (
     "INSERT INTO contents (message, content) SELECT sequence, ? FROM messages WHERE id = ?"
 )
@@ -27,14 +26,17 @@ _RECIPIENT: Final = (
     "INSERT INTO recipients (message, position, address, domain, state, next_at) "
     "SELECT sequence, ?, ?, ?, ?, ? FROM messages WHERE id = ?"
 )
-_SESSION: Final = "INSERT INTO sessions (id, record) VALUES (?, ?)"
-_ATTEMPT: Final = (
-    "INSERT INTO attempts (id, message, record) SELECT ?, sequence, ? FROM messages WHERE id = ?"
+_SESSION: Final = "INSERT INTO sessions (sequence, id, record) VALUES ({next}, ?, ?)".format(  # noqa: S608 - literals
+    next=_NEXT.format(table="sessions")
 )
-_BOUNCE: Final = (
-    "INSERT INTO bounces (id, message, address, domain, code, enhanced, record) "
-    "SELECT ?, sequence, ?, ?, ?, ?, ? FROM messages WHERE id = ?"
-)
+_ATTEMPT: Final = (  # noqa: S608 - literals
+    "INSERT INTO attempts (sequence, id, message, record) "
+    "SELECT {next}, ?, sequence, ? FROM messages WHERE id = ?"
+).format(next=_NEXT.format(table="attempts"))
+_BOUNCE: Final = (  # noqa: S608 - literals
+    "INSERT INTO bounces (sequence, id, message, address, domain, code, enhanced, record) "
+    "SELECT {next}, ?, sequence, ?, ?, ?, ?, ? FROM messages WHERE id = ?"
+).format(next=_NEXT.format(table="bounces"))
 _UPDATE: Final = (
     "UPDATE recipients SET state = ?, next_at = ? "
     "WHERE message = (SELECT sequence FROM messages WHERE id = ?) AND address = ?"
@@ -49,6 +51,7 @@ def statements_of(batch: Batch) -> tuple[Statement, ...]:
         *map(_attempt, batch.attempts),
         *map(_bounce, batch.bounces),
         *map(_update, batch.updates),
+        *(s for deletion in batch.deletions for s in deleting(deletion)),
     )
 
 
