@@ -116,10 +116,9 @@ class TranscriptLog:
         if len(self._lines) >= MAX_LINES:
             self._dropped += 1
             return
-        printable = text
-        if not text.isprintable():
-            text = self.without_secrets(text)
-        printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        printable = self.without_secrets(text) if self._hidden else text
+        if not printable.isprintable():
+            printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable)
         if len(printable) > MAX_LINE:
             printable = f"{printable[:MAX_LINE]} [{len(printable) - MAX_LINE} more characters]"
         self._lines.append(
