@@ -15,6 +15,7 @@ from relay.cli.prove import prove
 from relay.cli.ready import readyz
 from relay.cli.send import send
 from relay.cli.serve import serve
+from relay.cli.what_if import what_if
 
 app = typer.Typer(
     name="relay",
@@ -42,7 +43,7 @@ def _root(
     pass
 
 
-for command in (serve, send, demo, check, prove, codes, readyz):
+for command in (serve, send, demo, what_if, check, prove, codes, readyz):
     app.command()(command)
 app.add_typer(policy.app, name="policy", help="Check, explain and list policies.")
 app.add_typer(messages.app, name="messages", help="What was sent, and its way.")

@@ -57,6 +57,11 @@ class StateDir:
         return self.path / "contacts.sqlite3"
 
     @property
+    def probes(self) -> Path:
+        """What `relay what-if --probe` found, as an evidence file."""
+        return self.path / "probes.json"
+
+    @property
     def serving(self) -> Path:
         """What a running relay listens on, as JSON; absent when none runs."""
         return self.path / "serving.json"
