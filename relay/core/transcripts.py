@@ -92,21 +92,23 @@ class TranscriptLog:
         """Add a client's line: sent on the client's side, received on the server's."""
         if self._in_auth:
             text = "[redacted]"
-        elif found := _AUTH.fullmatch(text):
-            self._in_auth = True
-            text = f"{found[1]} [redacted]"
-        elif text[:5].upper() == "AUTH ":
-            self._in_auth = True
+        elif text[:4].upper() == "AUTH":
+            if found := _AUTH.fullmatch(text):
+                self._in_auth = True
+                text = f"{found[1]} [redacted]"
+            elif text[4:5] == " ":
+                self._in_auth = True
         self._add(direction, text, encrypted=encrypted)
 
     def reply(self, direction: Direction, code: int, text: str, *, encrypted: bool) -> None:
         """Add a server's reply, one line for each of its lines."""
         if code != 334:
             self._in_auth = False
-        parts = text.split("\n") or [""]
-        for part in parts[:-1]:
-            self._add(direction, f"{code_text(code)}-{part}", encrypted=encrypted)
-        self._add(direction, f"{code_text(code)} {parts[-1]}", encrypted=encrypted)
+        shown = code_text(code)
+        *parts, last = text.split("\n")
+        for part in parts:
+            self._add(direction, f"{shown}-{part}", encrypted=encrypted)
+        self._add(direction, f"{shown} {last}", encrypted=encrypted)
 
     def note(self, text: str) -> None:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""
