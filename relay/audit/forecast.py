@@ -101,11 +101,15 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """The record does not say; `hop` is the host that it would have to be known of."""
+    """The record does not say; `hop` is the host that it would have to be known of.
+
+    `route` is where the mail goes, where no session there is on record at all.
+    """
 
     kind: Literal["unknown"] = "unknown"
     what: Unseen
     hop: Hop | None = None
+    route: str | None = None
 
 
 Forecast = Passes | Refused | Dropped | Unknown
@@ -129,7 +133,7 @@ def forecast(
     way = policy.way(domain, sender=sender)
     if isinstance(way.route.to, ToNowhere):
         return Dropped()
-    told: Forecast = Unknown(what=Unseen.DOMAIN)
+    told: Forecast = Unknown(what=Unseen.DOMAIN, route=str(way.route.to))
     for at, record in enumerate(known.of(domain, way.route)):
         reader = _Reader(
             known=known,
@@ -162,7 +166,7 @@ class _Reader:
     def forecast(self) -> Forecast:
         plan = self._plan()
         if plan is None:
-            return Unknown(what=Unseen.DOMAIN)
+            return Unknown(what=Unseen.DOMAIN, route=str(self.way.route.to))
         history: list[Tried] = []
         while True:
             step = next_step(history, plan, accepted_at=_EPOCH, now=_EPOCH)

@@ -170,8 +170,8 @@ def _because(row: Row) -> str:
             return f"{words.cause} Mail is refused: {fate(then)}. {words.remedy}"
         case Dropped():
             return "The policy drops mail to this domain, and it reads as sent."
-        case Unknown(what=what, hop=hop):
-            where = f"{hop}: " if hop else ""
+        case Unknown(what=what, hop=hop, route=route):
+            where = f"{hop}: " if hop else f"Its mail goes to {route} then; " if route else ""
             return f"{where}{what.meaning}. A probe would learn {_LEARNT[what]}."
         case Passes(hop=hop, delivered=delivered):
             asked_for = row.asked.recipient is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,6 +68,12 @@ def what_if(  # noqa: PLR0917 - one option each
             show_default=False,
         ),
     ] = None,
+    keep_routes: Annotated[
+        bool,
+        typer.Option(
+            "--keep-routes", help="Mail goes where it goes now; all else is as --to says."
+        ),
+    ] = False,
     report_only: Annotated[
         bool,
         typer.Option(
@@ -174,6 +180,8 @@ def what_if(  # noqa: PLR0917 - one option each
             if from_policy
             else policy_on_record(journal)
         )
+        if keep_routes:
+            then = replace(then, routing=now.policy.routing)
         asking = Asking(
             by=By(by),
             only=only,
@@ -258,10 +266,29 @@ class _Question:
             result = self._compare(_records(self.given, [*on_record, *probes.records]))
         elif missing:
             self.notes.append("What is not known can be probed, without a message: add --probe")
+        self._hint_at_routes(result)
         report = what_if_report(result, facts=self._facts(len(earlier)), notes=self.notes)
         data = {"summary": summary(result), **_mapping(to_json(result))}
         deliver(report, data, as_json=output.as_json, junit=output.junit, html=output.html)
         raise typer.Exit(_exit_code(result, output))
+
+    def _hint_at_routes(self, result: WhatIf) -> None:
+        """Say so where only the other policy's routes are why something is not known."""
+        from relay.audit.forecast import Unknown
+
+        moved = {
+            row.asked.domain
+            for row in result.rows
+            if isinstance(row.then, Unknown)
+            and row.then.route is not None
+            and not isinstance(row.now, Unknown)
+        }
+        if moved:
+            count = f"{len(moved)} domain{'' if len(moved) == 1 else 's'}"
+            self.notes.append(
+                f"Mail to {count} goes elsewhere under {result.then.source}: with --keep-routes "
+                "it goes where it goes now"
+            )
 
     def _compare(self, known: Records) -> WhatIf:
         from relay.audit.what_if import compare
