@@ -155,6 +155,16 @@ def next_step(
             assert_never(last.outcome)
 
 
+def hurried(step: Wait, history: Sequence[Tried], plan: Plan) -> Step:
+    """Return the next step for a recipient whose wait somebody cut short.
+
+    The round that begins counts among those of the schedule. ValueError without a history.
+    """
+    if not history:
+        raise ValueError(f"nothing was tried yet that would be waited for until {step.until}")
+    return _begin_round(history[-1].round + 1, plan)
+
+
 def _tries_again(outcome: Outcome, plan: Plan) -> bool:
     """Whether another round may overcome this outcome."""
     if not isinstance(outcome, Deferred):

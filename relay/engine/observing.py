@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from relay.core.records import Attempt, Bounce, Envelope, Session
+from relay.journal.api import Batch, JournalWriter
 
 
 class Observer(Protocol):
@@ -18,6 +20,13 @@ class Observer(Protocol):
 
     def bounced(self, bounce: Bounce) -> None:
         """Hear that a recipient's failure was recorded."""
+
+
+class WriteObserver(Protocol):
+    """Is called in the event loop after each batch is durable; must be quick and must not raise."""
+
+    def written(self, batch: Batch, seconds: float) -> None:
+        """Hear what was written, and how long that took."""
 
 
 class Observers:
@@ -53,3 +62,25 @@ class Unobserved:
 
     def bounced(self, bounce: Bounce) -> None:
         """Do nothing."""
+
+
+class ObservedWriter:
+    """A journal's writer that tells an observer of every batch."""
+
+    def __init__(self, writer: JournalWriter, observer: WriteObserver) -> None:
+        self._writer = writer
+        self._observer = observer
+
+    async def write(self, batch: Batch) -> None:
+        """Write as the writer itself does, then tell."""
+        began = time.perf_counter()
+        await self._writer.write(batch)
+        self._observer.written(batch, time.perf_counter() - began)
+
+    async def check(self) -> None:
+        """Check as the writer itself does."""
+        await self._writer.check()
+
+    async def close(self) -> None:
+        """Close the writer."""
+        await self._writer.close()

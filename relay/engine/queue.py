@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -78,6 +79,28 @@ class Queue:
         self._woken = asyncio.Event()
         self._in_hand: dict[str, frozenset[Domain]] = {}
         self._stopping = False
+        self._hurried: set[str] = set()
+        self._held = 0
+
+    @property
+    def in_hand(self) -> frozenset[str]:
+        """The ids of the messages that are being worked on."""
+        return frozenset(self._in_hand)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Take up nothing more as long as this is entered; what is in hand goes on."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self._woken.set()
+
+    def hurry(self, message_id: str) -> None:
+        """Let a message's recipients that are due not wait for their schedule, this once."""
+        self._hurried.add(message_id)
+        self._woken.set()
 
     def wake(self) -> None:
         """Look again now: something was queued."""
@@ -104,6 +127,8 @@ class Queue:
 
         Nothing is taken up while records wait: what is delivered then could not be written down.
         """
+        if self._held:
+            return {}, None
         if self._records.behind:
             return {}, now + AFTER_TROUBLE
         try:
@@ -143,6 +168,8 @@ class Queue:
             waker.cancel()
 
     async def _work(self, message_id: str, recipients: tuple[str, ...]) -> None:
+        hurried = message_id in self._hurried
+        self._hurried.discard(message_id)
         try:
             in_force = self._in_force()
             record = self._journal.message(message_id)
@@ -151,6 +178,7 @@ class Queue:
                 content=self._journal.content(message_id),
                 recipients=recipients,
                 attempts=list(record.attempts),
+                hurried=hurried,
             )
             await self._rounds.run(message, in_force, schedule=in_force.policy.delivery.schedule)
         except JournalError:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,18 +25,25 @@ from relay.engine.attempts import Attempts
 from relay.engine.clock import SystemClock
 from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
-from relay.engine.observing import Observer, Observers, Unobserved
+from relay.engine.observing import (
+    ObservedWriter,
+    Observer,
+    Observers,
+    Unobserved,
+    WriteObserver,
+)
 from relay.engine.queue import Queue
 from relay.engine.records import Records
 from relay.engine.returning import Returns
 from relay.engine.rounds import Rounds
 from relay.engine.settling import Settler
+from relay.engine.steering import Steering
 from relay.engine.telling import Teller, end_telling
 from relay.inbound.credentials import Credentials
 from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
 from relay.inbound.server_tls import server_context
-from relay.journal.api import Batch, JournalReader, NewMessage
+from relay.journal.api import Batch, JournalReader, JournalWriter, NewMessage
 from relay.journal.contacts_store import CONTACTS_FILE, ContactsStore
 from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
@@ -45,6 +52,7 @@ from relay.lab.lookups import LabLookups
 from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
 from relay.lookup.resolver import ChainedResolver, SystemResolver
+from relay.notice.channel import Channel
 from relay.notice.notifier import Notifier
 from relay.notice.options import NoticeOptions
 
@@ -89,7 +97,8 @@ class Relay:
 
     Opening raises ListenError, JournalError, AuthorityError, TrustError or NoticeError, and leaves
     nothing open.
-    A `lab` that is handed in is not closed.
+    A `lab` that is handed in is not closed. `writes` hears of all that becomes durable; `channels`
+    get the notices, where the options ask for any, besides those that the options name.
     """
 
     def __init__(
@@ -100,12 +109,18 @@ class Relay:
         lab: Lab | None = None,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        writes: WriteObserver | None = None,
+        channels: Sequence[Channel] = (),
     ) -> None:
         self._first_policy = policy
         self._options = options
         self._given_lab = lab
         self._clock = clock or SystemClock()
         self._observer = observer or Unobserved()
+        self._writes = writes
+        self._channels = tuple(channels)
+        self._steering: Steering
+        self._listeners: Listeners
         self._stack = contextlib.AsyncExitStack()
         self._in_force: PolicyInForce
         self._lab: Lab
@@ -136,6 +151,16 @@ class Relay:
     def journal(self) -> JournalReader:
         """The records."""
         return self._journal
+
+    @property
+    def steering(self) -> Steering:
+        """What people may do to the mail that it has."""
+        return self._steering
+
+    @property
+    def open_sessions(self) -> int:
+        """How many clients are connected."""
+        return self._listeners.sessions
 
     async def __aenter__(self) -> Self:
         try:
@@ -186,7 +211,8 @@ class Relay:
         names = LabLookups(self._lab, client=options.hostname)
         await self._stack.enter_async_context(names)
         chance = random.Random(options.seed)  # noqa: S311  # spreads load, guards no secret
-        records = Records(journal=journal.writer, clock=self._clock)
+        writer = self._observed(journal.writer)
+        records = Records(journal=writer, clock=self._clock)
 
         async def submit(message: NewMessage) -> None:
             await records.write(Batch(messages=(message,)))
@@ -237,12 +263,15 @@ class Relay:
             in_force=lambda: self._in_force,
             clock=self._clock,
         )
+        self._steering = Steering(
+            journal=journal.reader, writer=writer, queue=queue, clock=self._clock
+        )
         acceptor = Acceptor(
             hostname=options.hostname,
             in_force=lambda: self._in_force,
             rounds=rounds,
             returns=returns,
-            journal=journal.writer,
+            journal=writer,
             clock=self._clock,
             new_id=self._new_id,
             observer=observer,
@@ -259,7 +288,7 @@ class Relay:
             self._stack.callback(telling.cancel)
 
         async def keep(session: Session) -> None:
-            await journal.writer.write(Batch(sessions=(session,)))
+            await writer.write(Batch(sessions=(session,)))
 
         listeners = Listeners(
             accept=acceptor.accept,
@@ -274,6 +303,7 @@ class Relay:
             refuse_recipient=returns.refusal,
         )
         self._endpoints = await listeners.start(options.listeners)
+        self._listeners = listeners
 
         async def stop() -> None:
             """Let clients and queue end side by side, then notices: one grace for all of them."""
@@ -286,6 +316,9 @@ class Relay:
                 await end_telling(notifier, telling, until=until)
 
         self._stack.push_async_callback(stop)
+
+    def _observed(self, writer: JournalWriter) -> JournalWriter:
+        return writer if self._writes is None else ObservedWriter(writer, self._writes)
 
     async def _open_notifier(
         self, journal: JournalReader, submit: Callable[[NewMessage], Awaitable[None]]
@@ -301,7 +334,7 @@ class Relay:
             clock=self._clock,
             new_id=self._new_id,
         )
-        return await teller.open(self._options.notices, self._stack)
+        return await teller.open(self._options.notices, self._stack, also=self._channels)
 
     async def _stop_queue(self, queue: Queue, running: asyncio.Task[None]) -> None:
         """Let what is in hand be settled within the grace; the rest stays queued in the journal."""

@@ -16,7 +16,7 @@ from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
 from relay.core.records import Attempt, Envelope
 from relay.core.routing import RetrySchedule
-from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, next_step
+from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, hurried, next_step
 from relay.engine.attempts import Attempts, Result, Task
 from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
@@ -32,13 +32,14 @@ from relay.lookup.resolver import Resolver
 class InHand:
     """A message being worked on: those of its recipients that are, and all attempts so far.
 
-    `client_waits` for the outcome, and is told it.
+    `client_waits` for the outcome, and is told it. `hurried`: no waiting for later tries.
     """
 
     envelope: Envelope
     content: bytes
     recipients: tuple[str, ...]
     client_waits: bool = False
+    hurried: bool = False
     attempts: list[Attempt] = field(default_factory=list)
 
     def history(self, recipient: str) -> tuple[Tried, ...]:
@@ -141,6 +142,7 @@ class Rounds:
         ours = own_listeners(answers, self._listeners())
         plan = policy.plan(way, answers, schedule, ours=ours)
         pending = recipients
+        hurry = message.hurried
         while pending:
             tries: defaultdict[Try | NoHost, list[str]] = defaultdict(list)
             for recipient in pending:
@@ -150,6 +152,8 @@ class Rounds:
                     accepted_at=message.envelope.received_at,
                     now=self._clock.now(),
                 )
+                if hurry and isinstance(step, Wait):
+                    step = hurried(step, message.history(recipient), plan)
                 if isinstance(step, Try | NoHost) and (
                     refusal := self._flags.suppressed(message.envelope, recipient, policy)
                 ):
@@ -161,6 +165,7 @@ class Rounds:
                         settled[recipient] = step
                     case _:
                         assert_never(step)
+            hurry = False
             for step, together in tries.items():
                 task = Task(
                     envelope=message.envelope,

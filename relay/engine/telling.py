@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from relay.core.clock import Clock
@@ -28,9 +28,18 @@ class Teller:
     clock: Clock
     new_id: Callable[[], str]
 
-    async def open(self, options: NoticeOptions, stack: contextlib.AsyncExitStack) -> Notifier:
-        """Return a notifier, its channels open until `stack` closes; raise NoticeError."""
-        channels: list[Channel] = []
+    async def open(
+        self,
+        options: NoticeOptions,
+        stack: contextlib.AsyncExitStack,
+        *,
+        also: Sequence[Channel] = (),
+    ) -> Notifier:
+        """Return a notifier, its channels open until `stack` closes; raise NoticeError.
+
+        `also` are channels besides those that the options name.
+        """
+        channels: list[Channel] = [*also]
         if options.webhook is not None:
             # Only who wants a webhook pays for loading an HTTP client.
             from relay.notice.webhook import Webhook
