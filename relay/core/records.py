@@ -117,7 +117,9 @@ class Session:
     """One SMTP connection; one that failed in the handshake or before is a session too.
 
     `faults` are those that were found when the session was judged, `advisories` what is worth a
-    report besides.
+    report besides. A connection that carried several messages has a session for each: those behind
+    the first have the same evidence and the dialog of their own message, and `continues` is the
+    first one's id.
     """
 
     id: str
@@ -133,6 +135,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+    continues: str | None = None
 class MatchedRule:
     """The record of a `PolicyMatch`: what held for the domain, and which line said so."""
 
