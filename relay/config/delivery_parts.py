@@ -109,6 +109,9 @@ def read_switches(shape: PolicyShape, bounces: BounceManagement | None) -> Sales
         refused_starttls=written.refused_starttls or default.refused_starttls,
         email_relay_tls=written.email_relay_tls or default.email_relay_tls,
         invalid_domains=written.invalid_domains or default.invalid_domains,
+        spf_compliance=written.spf_compliance or default.spf_compliance,
+        sender_id_compliance=written.sender_id_compliance or default.sender_id_compliance,
+        compliance_bcc=written.compliance_bcc,
         bounces=bounces,
     )
 

@@ -28,6 +28,7 @@ from relay.config.file_types import (
     InvalidDomainsChoice,
     LineEndChoice,
     ListedHostName,
+    MailAddress,
     MatchingRecordsChoice,
     Mechanism,
     Mode,
@@ -293,6 +294,16 @@ class SalesforceShape(Shape):
     invalid_domains: InvalidDomainsChoice = None
     """What becomes of mail to a domain below `.invalid`: `try` to deliver it, or `discard` it as if
     it had been sent (Knowledge 000393553). Default: try."""
+    spf_compliance: Flag = None
+    """Whether mail leaves with reverse paths of the relay's own domain, for hosts that check SPF;
+    what comes back is handed on to the sender (enableEmailSpfCompliance, on in an org).
+    Bounce management does it anyway. Default: false."""
+    sender_id_compliance: Flag = None
+    """Whether mail gets a `Sender` field of that domain, unless it has one
+    (enableEmailSenderIdCompliance). Default: false."""
+    compliance_bcc: MailAddress = None
+    """An address that gets a hidden copy of every message, notifications excepted
+    (enableComplianceBcc). Default: none."""
     bounce_management: BounceShape | None = None
     """Mail leaves with a reverse path of its own, to which bounces return, and bounces flag
     contacts. Default: off."""

@@ -89,6 +89,11 @@ BounceDomain: TypeAlias = Annotated[
     PlainValidator(values.read_domain),
     _text(r"^[^\s*@,]+$", examples=["bnc.example.com"]),
 ]
+MailAddress: TypeAlias = Annotated[
+    str | None,
+    PlainValidator(values.read_address),
+    _text(r"^.+@[^\s@]+$", examples=["archive@example.com"]),
+]
 Duration: TypeAlias = Annotated[
     timedelta,
     PlainValidator(values.read_duration),

@@ -9,7 +9,7 @@ from relay.config.problems import KeyPath, Problem, warning
 from relay.core.destinations import ToHost, ToMxOrHost
 from relay.core.email_relays import RELAY_PORTS, DomainFilter
 from relay.core.records import ReplyMode
-from relay.core.salesforce import InvalidDomains, OnTlsFailure
+from relay.core.salesforce import BounceRule, InvalidDomains, OnTlsFailure
 
 
 def lint_relays(loaded: LoadedPolicy) -> Iterator[Problem]:
@@ -17,6 +17,8 @@ def lint_relays(loaded: LoadedPolicy) -> Iterator[Problem]:
     yield from _relays(loaded)
     yield from _filters_without_effect(loaded)
     yield from _switches(loaded)
+    yield from _reverse_paths(loaded)
+    yield from _rule_of_bounces(loaded)
 
 
 def _at(loaded: LoadedPolicy, path: KeyPath, message: str, hint: str) -> Problem:
@@ -94,4 +96,33 @@ def _switches(loaded: LoadedPolicy) -> Iterator[Problem]:
             ("salesforce", "on_tls_failure"),
             "this changes nothing: an inline reply comes after one try",
             "add 'reply: queued', or remove the key",
+        )
+
+
+def _reverse_paths(loaded: LoadedPolicy) -> Iterator[Problem]:
+    """Find reverse paths of our own on the way through a relay (Knowledge 000250391)."""
+    routing, switches = loaded.policy.routing, loaded.policy.salesforce
+    relays = routing.email_relays
+    through = routing.in_front is not None or len(relays.inert()) < len(relays.relays)
+    if switches.reverse_path_domain is None or not through:
+        return
+    key = "spf_compliance" if switches.bounces is None else "bounce_management"
+    yield warning(
+        loaded.tree.key_place(("salesforce", key)),
+        ("salesforce", key),
+        f"mail reaches the relay with reverse paths of {switches.reverse_path_domain}, which is "
+        "not the sender's domain: a relay that checks SPF may refuse them",
+        "Salesforce advises to switch bounce management and compliance off behind a relay",
+    )
+
+
+def _rule_of_bounces(loaded: LoadedPolicy) -> Iterator[Problem]:
+    written = loaded.shape.salesforce and loaded.shape.salesforce.bounce_management
+    if written and written.flag_contact_on and written.rule is BounceRule.PARDOT:
+        yield _at(
+            loaded,
+            ("salesforce", "bounce_management", "flag_contact_on"),
+            "this changes nothing: under 'rule: pardot' hard bounces flag at once and soft ones "
+            "from the fifth on",
+            "remove one of both",
         )

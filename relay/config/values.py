@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from relay.config.problems import did_you_mean
-from relay.core.addresses import Domain, DomainPattern, parse_domain
+from relay.core.addresses import Domain, DomainPattern, parse_address, parse_domain
 from relay.core.codebook import CodeEntry
 from relay.core.destinations import (
     SMTP_PORT,
@@ -134,6 +134,16 @@ def read_pattern(value: object) -> DomainPattern:
 def read_domain(value: object) -> Domain:
     """Read a domain name."""
     return parse_domain(read_text(value, "a domain name"))
+
+
+def read_address(value: object) -> str:
+    """Read a mail address, and return it as it is written."""
+    text = read_text(value, "a mail address")
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise FileValueError(f"{text!r} is not a mail address: {error}") from None
+    return text
 
 
 def read_flag(value: object) -> bool:

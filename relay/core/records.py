@@ -75,7 +75,9 @@ class Envelope:
     no weaker one. `message_id_header` and `subject` are
     copied from the content's head, for people to find the message by. `sent_from` is the reverse
     path that the message leaves with where that is not the sender's own (bounce management).
-    `returned` is set on a message that came back to such a path: an entry for each.
+    `returned` is set on a message that came back to such a path: an entry for each. `copy_of` is
+    the id of the message that this is a hidden copy of, for compliance; its sender hears nothing
+    of it.
     """
 
     id: str
@@ -97,6 +99,7 @@ class Envelope:
     protect_as: TlsSetting | None = None
     sent_from: str | None = None
     returned: tuple[Returned, ...] = ()
+    copy_of: str | None = None
 
     @property
     def outgoing_path(self) -> str:
@@ -132,10 +135,10 @@ class Session:
     faults: tuple[TlsFault, ...]
     transcript: tuple[Line, ...]
     advisories: tuple[Advisory, ...] = ()
+    continues: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-    continues: str | None = None
 class MatchedRule:
     """The record of a `PolicyMatch`: what held for the domain, and which line said so."""
 

@@ -116,10 +116,26 @@ class BounceManagement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalesforceSwitches:
-    """All switches that no TLS policy holds; `bounces` is None where bounce management is off."""
+    """All switches that no TLS policy holds; `bounces` is None where bounce management is off.
+
+    `spf_compliance`: mail leaves with reverse paths of our own domain (enableEmailSpfCompliance).
+    `sender_id_compliance`: it gets a `Sender` field of that domain
+    (enableEmailSenderIdCompliance). `compliance_bcc`: an address that gets a hidden copy of every
+    message (enableComplianceBcc), a text that `parse_address` accepts.
+    """
 
     on_tls_failure: OnTlsFailure = OnTlsFailure.RETRY
     refused_starttls: RefusedStarttls = RefusedStarttls.NO_GO_AHEAD
     email_relay_tls: EmailRelayTls = EmailRelayTls.RELAY
     invalid_domains: InvalidDomains = InvalidDomains.TRY
+    spf_compliance: bool = False
+    sender_id_compliance: bool = False
+    compliance_bcc: str | None = None
     bounces: BounceManagement | None = None
+
+    @property
+    def reverse_path_domain(self) -> Domain | None:
+        """The domain of the reverse paths that mail leaves with; None where they are its own."""
+        if self.bounces is not None:
+            return self.bounces.domain
+        return BOUNCE_DOMAIN if self.spf_compliance else None

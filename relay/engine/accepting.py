@@ -14,7 +14,7 @@ from relay.core.records import Envelope, ReplyMode
 from relay.core.replies import StatusCode
 from relay.core.routing import ONE_TRY
 from relay.core.steps import Done, GiveUp
-from relay.core.verp import encode_verp
+from relay.engine.compliance import hidden_copy, sender_field, sent_from
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.returning import ReturnedMail, Returns
@@ -63,13 +63,18 @@ class Acceptor:
         """
         in_force = self._in_force()
         policy = in_force.policy
-        message = self._envelope(incoming, policy)
         try:
-            if (returned := self._returned(message)) is not None:
-                return await self._take_back(returned)
+            originals = self._returns.originals(incoming.recipients)
+            message = self._envelope(incoming, policy, sent=not originals)
+            if originals:
+                return await self._take_back(
+                    ReturnedMail(
+                        envelope=message.envelope, content=message.content, originals=originals
+                    )
+                )
             match policy.delivery.reply:
                 case ReplyMode.QUEUED:
-                    return await self._queue(message)
+                    return await self._queue(message, policy)
                 case ReplyMode.INLINE:
                     return await self._deliver(message, in_force)
                 case _:
@@ -77,18 +82,17 @@ class Acceptor:
         except JournalError:
             return _NOT_STORED
 
-    def _envelope(self, incoming: Incoming, policy: Policy) -> InHand:
+    def _envelope(self, incoming: Incoming, policy: Policy, *, sent: bool) -> InHand:
+        """Make what is kept of a message; one that is `sent` on gets what the policy adds."""
         now = self._clock.now()
         message_id = self._new_id()
+        head, switches = read_head(incoming.content), policy.salesforce
         content = received_header(incoming, by=self._hostname, id=message_id, at=now)
+        if sent:
+            content += sender_field(incoming.reverse_path, head, switches)
         content += incoming.content
-        head = read_head(incoming.content)
         # A recipient named twice gets one copy (RFC 5321 section 4.5.3.1.8 leaves it to us).
         recipients = tuple(dict.fromkeys(incoming.recipients))
-        management = policy.salesforce.bounces
-        sent_from = None
-        if management is not None and incoming.reverse_path:
-            sent_from = encode_verp(incoming.reverse_path, message_id, management.domain)
         envelope = Envelope(
             id=message_id,
             reverse_path=incoming.reverse_path,
@@ -105,16 +109,9 @@ class Acceptor:
             message_id_header=head.message_id,
             subject=head.subject,
             dsn=incoming.dsn,
-            sent_from=sent_from,
+            sent_from=sent_from(incoming.reverse_path, message_id, switches),
         )
         return InHand(envelope=envelope, content=content, recipients=recipients)
-
-    def _returned(self, message: InHand) -> ReturnedMail | None:
-        """Return the message as one that came back, where it came to our own reverse paths."""
-        found = {r: o for r in message.recipients if (o := self._returns.original(r)) is not None}
-        if not found:
-            return None
-        return ReturnedMail(envelope=message.envelope, content=message.content, originals=found)
 
     async def _take_back(self, mail: ReturnedMail) -> CodeEntry:
         batch = await self._returns.take(mail, at=mail.envelope.received_at)
@@ -126,15 +123,15 @@ class Acceptor:
         self._wake_queue()
         return CodeEntry(_TAKEN, f"Ok: returned mail noted, {mail.envelope.id}")
 
-    async def _queue(self, message: InHand) -> CodeEntry:
-        await self._store(message, RecipientState.QUEUED)
+    async def _queue(self, message: InHand, policy: Policy) -> CodeEntry:
+        await self._store(message, RecipientState.QUEUED, policy)
         self._wake_queue()
         return CodeEntry(_TAKEN, f"Ok: queued as {message.envelope.id}")
 
     async def _deliver(self, message: InHand, in_force: PolicyInForce) -> CodeEntry:
         policy = in_force.policy
         message.client_waits = True
-        await self._store(message, RecipientState.INLINE)
+        await self._store(message, RecipientState.INLINE, policy)
         loop = asyncio.get_running_loop()
         steps = await self._rounds.run(
             message,
@@ -145,13 +142,19 @@ class Acceptor:
         self._wake_queue()
         return _answer(message.envelope, steps, policy)
 
-    async def _store(self, message: InHand, state: RecipientState) -> None:
+    async def _store(self, message: InHand, state: RecipientState, policy: Policy) -> None:
         due = message.envelope.received_at if state is RecipientState.QUEUED else None
         new = NewMessage(
             envelope=message.envelope, content=message.content, state=state, next_at=due
         )
-        await self._journal.write(Batch(messages=(new,)))
-        self._observer.accepted(message.envelope)
+        copy = hidden_copy(
+            message.envelope, message.content, policy.salesforce, new_id=self._new_id
+        )
+        # Both have one Message-ID; the one that is recorded last is found by it.
+        both = (new,) if copy is None else (copy, new)
+        await self._journal.write(Batch(messages=both))
+        for stored in both:
+            self._observer.accepted(stored.envelope)
 
 
 def _answer(envelope: Envelope, steps: dict[str, Settled], policy: Policy) -> CodeEntry:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -86,9 +86,9 @@ class Returns:
 
     def refusal(self, recipient: str) -> CodeEntry | None:
         """Return the reply to RCPT for a reverse path that nothing left with, else None."""
-        management = self._policy().salesforce.bounces
+        domain = self._policy().salesforce.reverse_path_domain
         address = parse_address(recipient)
-        if management is None or address.domain != management.domain or _is_postmaster(address):
+        if domain is None or address.domain != domain or _is_postmaster(address):
             return None
         try:
             return _UNKNOWN if self.original(recipient) is None else None
@@ -113,6 +113,14 @@ class Returns:
             return None
         return record
 
+    def originals(self, recipients: Iterable[str]) -> dict[str, MessageRecord]:
+        """Return, by our own reverse paths among recipients, which message left with each.
+
+        Raises JournalError.
+        """
+        found = ((recipient, self.original(recipient)) for recipient in dict.fromkeys(recipients))
+        return {recipient: record for recipient, record in found if record is not None}
+
     async def take(self, mail: ReturnedMail, *, at: datetime) -> Batch:
         """Return what the journal is to record; recipients that are none of ours are queued."""
         reports = await asyncio.to_thread(read_report, mail.content)
@@ -127,16 +135,38 @@ class Returns:
                 Returned(message_id=original.envelope.id, recipient=recipient, reading=reading)
             )
             for whom, report in about:
-                if report.reading is not Reading.DELIVERED:
-                    bounces.append(self._bounce(mail, original, whom, report, at=at))
-            if self._tells_sender:
+                if report.reading is Reading.DELIVERED or self._counted(mail, original, whom):
+                    continue
+                bounces.append(self._bounce(mail, original, whom, report, at=at))
+            if self._tells_sender(original.envelope):
                 forwarded.append(self._forward(mail, original.envelope, at=at))
         return self._batch(mail, returned, bounces, forwarded, at=at)
 
-    @property
-    def _tells_sender(self) -> bool:
+    def _counted(self, mail: ReturnedMail, original: MessageRecord, recipient: str) -> bool:
+        """Whether this notification, by its Message-ID, came before and was counted then."""
+        header = mail.envelope.message_id_header
+        if header is None:
+            return False
+        reports = (b.returned_in for b in original.bounces if b.recipient == recipient)
+        return any(self._header_of(report) == header for report in reports if report is not None)
+
+    def _header_of(self, message_id: str) -> str | None:
+        try:
+            return self._journal.message(message_id).envelope.message_id_header
+        except NotFound:
+            return None
+
+    def _tells_sender(self, about: Envelope) -> bool:
+        if about.copy_of is not None:
+            return False
         management = self._policy().salesforce.bounces
         return management is None or management.return_to_sender
+
+    def _told(self, about: Envelope) -> Notified:
+        if self._tells_sender(about):
+            return Notified.SENDER
+        managed = self._policy().salesforce.bounces is not None
+        return Notified.BOUNCE_MANAGEMENT if managed else Notified.NOBODY
 
     def _bounce(
         self,
@@ -170,7 +200,7 @@ class Returns:
             ),
             returned_in=mail.envelope.id,
             at=at,
-            notified=Notified.SENDER if self._tells_sender else Notified.BOUNCE_MANAGEMENT,
+            notified=self._told(about),
             management=management,
             earlier_soft=self._flags.earlier_soft(recipient, management),
         )

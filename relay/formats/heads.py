@@ -14,16 +14,24 @@ MAX_FIELD = 998
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What was read of a message's header section; None for a field that is not there."""
+    """What was read of a message's header section; None for a field that is not there.
+
+    `has_sender`: there is a `Sender` field.
+    """
 
     message_id: str | None
     subject: str | None
+    has_sender: bool = False
 
 
 def read_head(content: bytes) -> Head:
     """Read the head of a message; the body is not looked at."""
     fields = BytesHeaderParser().parsebytes(original_headers(content))
-    return Head(message_id=_text(fields.get("Message-ID")), subject=_text(fields.get("Subject")))
+    return Head(
+        message_id=_text(fields.get("Message-ID")),
+        subject=_text(fields.get("Subject")),
+        has_sender="Sender" in fields,
+    )
 
 
 def _text(value: object) -> str | None:

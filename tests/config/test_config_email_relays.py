@@ -122,13 +122,17 @@ def test_switches_have_salesforces_defaults_and_can_be_turned() -> None:
     turned = load(
         "tls: Required\ncodes: rfc\nsalesforce: {on_tls_failure: bounce-at-once, "
         "refused_starttls: host-reply, email_relay_tls: recipient-domain, "
-        "invalid_domains: discard, required_on_bad_certificate: terminate}"
+        "invalid_domains: discard, required_on_bad_certificate: terminate, "
+        "spf_compliance: true, sender_id_compliance: true, compliance_bcc: a@b.example}"
     )
     assert turned.salesforce == SalesforceSwitches(
         on_tls_failure=OnTlsFailure.BOUNCE_AT_ONCE,
         refused_starttls=RefusedStarttls.HOST_REPLY,
         email_relay_tls=EmailRelayTls.RECIPIENT_DOMAIN,
         invalid_domains=InvalidDomains.DISCARD,
+        spf_compliance=True,
+        sender_id_compliance=True,
+        compliance_bcc="a@b.example",
     )
     assert (turned.codes.name, turned.codes.refused_starttls) == ("rfc", RefusedStarttls.HOST_REPLY)
     assert turned.routing.invalid_domains is InvalidDomains.DISCARD
@@ -151,6 +155,9 @@ def warnings(text: str) -> list[tuple[str, str]]:
         "tls: Required\nsalesforce: {required_on_bad_certificate: terminate}",
         "reply: queued\nsalesforce: {on_tls_failure: bounce-at-once}",
         "salesforce: {on_tls_failure: retry, invalid_domains: try}",
+        "salesforce: {bounce_management: {rule: pardot}, spf_compliance: true}",
+        "salesforce: {bounce_management: {rule: salesforce, flag_contact_on: hard}}",
+        "relay: lab/good\nsalesforce: {compliance_bcc: a@b.example, sender_id_compliance: true}",
     ],
 )
 def test_nothing_to_say(text: str) -> None:
@@ -197,6 +204,21 @@ def test_nothing_to_say(text: str) -> None:
             "salesforce: {on_tls_failure: bounce-at-once}",
             "salesforce.on_tls_failure",
             "an inline reply comes after one try",
+        ),
+        (
+            "salesforce: {bounce_management: {rule: pardot, flag_contact_on: hard}}",
+            "salesforce.bounce_management.flag_contact_on",
+            "under 'rule: pardot' hard bounces flag at once",
+        ),
+        (
+            RELAY + ALL + "salesforce: {bounce_management: {}}",
+            "salesforce.bounce_management",
+            "mail reaches the relay with reverse paths of bnc.relay.test",
+        ),
+        (
+            "relay: lab/good\nsalesforce: {spf_compliance: true}",
+            "salesforce.spf_compliance",
+            "a relay that checks SPF may refuse them",
         ),
     ],
 )

@@ -23,7 +23,7 @@ from relay.lab.catalogue import SCENARIOS
 POLICIES = sorted(shipped("policies").glob("*.yaml"))
 SURPRISES = {
     "email-relay": ["email_relays[0].tls"],
-    "everything": ["tls"],
+    "everything": ["tls", "salesforce.bounce_management"],
     "preferred-verify": ["tls"],
     "queued-required": ["tls"],
     "required": ["tls"],

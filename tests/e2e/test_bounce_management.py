@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import aiosmtplib
@@ -17,6 +18,7 @@ from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
 from relay.core.verp import decode_verp
 from relay.journal.api import RecipientState
 from relay.journal.contacts_store import ContactsStore
+from relay.notice.options import NoticeOptions
 
 POLICY = """
 tls: {tls}
@@ -312,3 +314,30 @@ async def test_a_flagged_address_gets_nothing_until_it_is_cleared(start: Start) 
         store(running.state).clear("a@NO-STARTTLS.lab.test", bounce.at)
         reply = await running.send("a@no-starttls.lab.test", mark="third")
         assert (reply.code, reply.text.split()[0]) == (451, "4.7.6")
+
+
+async def test_a_notification_that_arrives_twice_counts_once(start: Start) -> None:
+    async with start(policy()) as running:
+        await running.send(BOB)
+        path = await left_with(running)
+        for number, mark in enumerate((b"one", b"one", b"two"), 1):
+            content = b"Message-ID: <" + mark + b"@mx.test>\r\n" + dsn_samples.POSTFIX
+            assert (await bring_back(running, path, content))[0] == 250
+            assert running.relay.journal.counts().messages == 1 + number
+        assert len(running.record().bounces) == 2
+        assert len({bounce.returned_in for bounce in running.record().bounces}) == 2
+
+
+async def test_an_administrator_hears_of_what_comes_back(start: Start) -> None:
+    watcher = Watcher()
+    notices = NoticeOptions(mail=parse_address("admin@crm.test"), window=timedelta(hours=1))
+    async with start(policy(), observer=watcher, notices=notices) as running:
+        await running.send(BOB)
+        path = await left_with(running)
+        await bring_back(running, path, dsn_samples.POSTFIX)
+        await watcher.until(
+            lambda: any(a.outcomes[0].recipient == "admin@crm.test" for a in watcher.attempts)
+        )
+        notice = running.lab.messages("capture")[-1]
+        assert b"550 5.1.1" in notice.content
+        assert BOB.encode() in notice.content
