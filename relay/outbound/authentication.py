@@ -12,7 +12,7 @@ from relay.core.email_relays import AuthMechanism, Credentials
 from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, Stage
 from relay.core.replies import Reply
 from relay.outbound.answers import Answer, Broken, failure_of
-from relay.outbound.client import Client
+from relay.outbound.exchange import Exchange
 
 _GO_ON: Final = 334
 _DONE: Final = 235
@@ -20,7 +20,7 @@ _LONGEST_LINE: Final = 510
 """Octets of a command; a longer response waits for the host's 334 (RFC 4954 section 4)."""
 
 
-async def log_in(client: Client, credentials: Credentials) -> Failure | None:
+async def log_in(client: Exchange, credentials: Credentials) -> Failure | None:
     """Log in; return why that did not succeed.
 
     Nothing is said to a host that does not offer the mechanism. An unwelcome answer is the host's
@@ -52,14 +52,14 @@ async def log_in(client: Client, credentials: Credentials) -> Failure | None:
     return failure_of(answer, Stage.AUTH)
 
 
-async def _plain(client: Client, response: bytes) -> Answer:
+async def _plain(client: Exchange, response: bytes) -> Answer:
     if len(b"AUTH PLAIN ") + len(response) <= _LONGEST_LINE:
         return await client.command(b"AUTH", b"PLAIN", response)
     answer = await client.command(b"AUTH", b"PLAIN")
     return await client.command(response) if _goes_on(answer) else answer
 
 
-async def _login(client: Client, *responses: bytes) -> Answer:
+async def _login(client: Exchange, *responses: bytes) -> Answer:
     answer = await client.command(b"AUTH", b"LOGIN")
     for response in responses:
         if not _goes_on(answer):

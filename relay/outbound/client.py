@@ -1,4 +1,7 @@
-"""One connection as an SMTP client: aiosmtplib's, with answers as values and its dialog kept."""
+"""Opening a connection as an SMTP client: aiosmtplib's, with answers as values, its dialog kept.
+
+What comes after the last EHLO is `Exchange`'s.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import socket
 import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final
 
 import aiosmtplib
 from aiosmtplib.response import SMTPResponse
@@ -15,13 +17,9 @@ from aiosmtplib.response import SMTPResponse
 from relay.core.replies import Reply
 from relay.core.transcripts import TranscriptLog
 from relay.outbound.answers import TROUBLE, Answer, reply_of
+from relay.outbound.dialog import Dialog
+from relay.outbound.exchange import CLOSE_TIMEOUT, Exchange
 from relay.outbound.tap import Tap, TappedSMTP
-
-CLOSING: Final = 421
-CLOSE_TIMEOUT: Final = 1.0
-"""Seconds that a farewell may take before the connection is cut."""
-CHUNK: Final = 65_536
-"""Octets of a message that are written at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +33,6 @@ class StarttlsResult:
     error: BaseException | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BodyResult:
-    """The answer to a message's content; `sent` tells whether all of it went out before."""
-
-    answer: Answer
-    sent: bool
-
-
 class Client:
     """One SMTP connection as a client; `timeout` counts seconds and bounds each answer."""
 
@@ -50,6 +40,7 @@ class Client:
         self, *, host: str, local_hostname: str, timeout: float, transcript: TranscriptLog
     ) -> None:
         self._tap = Tap(transcript)
+        self._transcript = transcript
         self._timeout = timeout
         self._idle = True
         self._smtp = TappedSMTP(self._tap, host, local_hostname, timeout)
@@ -63,11 +54,6 @@ class Client:
     def encrypted(self) -> bool:
         """Whether TLS protects what is sent."""
         return self._tap.ssl_object is not None
-
-    @property
-    def idle(self) -> bool:
-        """Whether a command can be sent: connected, and none was left without its answer."""
-        return self._idle and self._smtp.is_connected
 
     @property
     def plaintext_after_go_ahead(self) -> int:
@@ -110,44 +96,27 @@ class Client:
         self._idle = True
         return StarttlsResult(reply=self._tap.last_reply, error=None)
 
-    def hide(self, *secrets: str) -> None:
-        """Keep these texts out of the transcript and of answers from now on, whoever says them."""
-        self._tap.hide(*secrets)
+    def take_over(self) -> Exchange:
+        """Return what the session goes on by; this can only be cut then."""
+        transport = self._tap.transport
+        gone = not self._idle or self._tap.lost.is_set()
+        return Exchange(
+            None if gone or not isinstance(transport, asyncio.Transport) else Dialog(transport),
+            extensions=dict(self.extensions),
+            encrypted=self.encrypted,
+            timeout=self._timeout,
+            transcript=self._transcript,
+        )
 
-    async def command(self, *words: bytes) -> Answer:
-        """Send a command as it stands; raise ValueError for control characters in it."""
-        return await self._answer(self._smtp.execute_command(*words))
+    async def farewell(self) -> None:
+        """Say QUIT where that is possible, and close the connection."""
+        if self._idle and self._smtp.is_connected:
+            await self._answer(self._smtp.quit(timeout=min(self._timeout, CLOSE_TIMEOUT)))
+            await self._close()
+        else:
+            self.abort()
 
-    async def body(self, stuffed: bytes, *, note: str) -> BodyResult:
-        """Send the octets of a message, its end of data included, and read the confirmation.
-
-        The transcript gets `note` in their stead. Sending stops when the host answers early; the
-        time-out starts anew whenever the host has taken another `CHUNK`.
-        """
-        self._idle = False
-        protocol, sent = self._smtp.protocol, False
-        try:
-            if protocol is None:
-                raise aiosmtplib.SMTPServerDisconnected("Server not connected")
-            self._tap.begin_body(note)
-            for start in range(0, len(stuffed), CHUNK):
-                await self._tap.write_body(stuffed[start : start + CHUNK], self._timeout)
-                if self._tap.answered:
-                    break
-            else:
-                sent = True
-        except TROUBLE as error:
-            if protocol is None or not self._tap.answered:
-                return BodyResult(answer=self._tap.broken_by(error), sent=False)
-        answer = await self._answer(protocol.read_response(timeout=self._timeout))
-        return BodyResult(answer=answer, sent=sent)
-
-    async def quit(self) -> None:
-        """Say QUIT, and wait up to `CLOSE_TIMEOUT` for an answer, whatever it is."""
-        await self._answer(self._smtp.quit(timeout=min(self._timeout, CLOSE_TIMEOUT)))
-
-    async def close(self) -> None:
-        """Close the connection; cut it when that takes longer than `CLOSE_TIMEOUT`."""
+    async def _close(self) -> None:
         self._smtp.close()
         if self._tap.transport is None:
             return
@@ -169,9 +138,9 @@ class Client:
         self._idle = False
         try:
             response = await call
-            answer = self._tap.clean(reply_of(response.code, response.message))
+            answer = reply_of(response.code, response.message)
         except aiosmtplib.SMTPResponseException as error:
-            answer = self._tap.last_reply or self._tap.clean(reply_of(error.code, error.message))
+            answer = self._tap.last_reply or reply_of(error.code, error.message)
         except TROUBLE as error:
             return self._tap.broken_by(error)
         self._idle = True

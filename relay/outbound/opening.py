@@ -29,8 +29,9 @@ from relay.core.settings import Starttls, TlsMode
 from relay.core.tls_policy import TlsPolicy
 from relay.core.transcripts import TranscriptLog
 from relay.outbound.answers import Answer, Broken, failure_of
-from relay.outbound.client import CLOSING, Client
+from relay.outbound.client import Client
 from relay.outbound.connect import connect_to, refuse_unless_allowed
+from relay.outbound.exchange import CLOSING
 from relay.outbound.tap import GO_AHEAD
 from relay.tls.contexts import ClientContexts
 from relay.tls.observe import observe_done, observe_failed

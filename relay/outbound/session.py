@@ -2,6 +2,7 @@
 
     open ── connect ── greeting ── EHLO ── STARTTLS ── handshake ── EHLO      evidence, transcript
     admit ── examine, judge ── Admitted | NotAdmitted                        the verdict
+    keep ── RSET where needed        turn_to ── another message: admit again, a record of its own
     close ── QUIT
 
 Opening gathers evidence and judges nothing. What goes wrong with TLS is evidence; what goes wrong
@@ -11,6 +12,7 @@ is what `admit` hands out, and it is the only place that examines and judges.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +20,7 @@ from typing import Self, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
-from relay.core.evidence import TlsEvidence
+from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.faults import TlsFault
 from relay.core.outcomes import Failure, TlsRefusal
 from relay.core.records import Session, SessionDirection
@@ -26,11 +28,13 @@ from relay.core.routing import Hop
 from relay.core.tls_policy import TlsPolicy
 from relay.core.transcripts import TranscriptLog
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, judge
+from relay.outbound.exchange import CLOSE_TIMEOUT, Exchange
 from relay.outbound.opening import Opening, SessionOptions
 from relay.outbound.transaction import Admitted
 from relay.tls.advise import advise
 from relay.tls.contexts import ClientContexts
 from relay.tls.examine import examine
+from relay.tls.examined import ExaminedChains
 from relay.tls.trust import TrustStore
 
 __all__ = ["Admitted", "NotAdmitted", "OutboundSession", "SessionOptions"]
@@ -47,6 +51,10 @@ class NotAdmitted:
 class OutboundSession:
     """One session with a hop; begun by `connect` (or made by `open`), ended by `close`.
 
+    A session that is kept for another message has a record for each: the first tells of the
+    opening, and those behind it of their own message alone, so that none grows with the number of
+    messages and each is durable with its attempt. `carried` counts the messages.
+
     `failure` is why there is no usable session, where TLS is not the reason; such a session can't
     be judged.
     """
@@ -57,6 +65,8 @@ class OutboundSession:
         self.id = session_id
         self.hop = hop
         self.failure: Failure | None = None
+        self.carried = 1
+        self._first_id: str | None = None
         self._now = now
         self._started_at = now()
         self._ended_at: datetime | None = None
@@ -64,7 +74,8 @@ class OutboundSession:
         self._advisories: tuple[Advisory, ...] = ()
         self._transcript = TranscriptLog(now)
         self._opening = Opening(hop, options=options, now=now, transcript=self._transcript)
-        self._client = self._opening.client
+        self._exchange: Exchange | None = None
+        self._admitted: Admitted | None = None
 
     @property
     def evidence(self) -> TlsEvidence:
@@ -97,17 +108,25 @@ class OutboundSession:
         try:
             self.failure = await self._opening.run(policy, contexts)
         except BaseException:
-            self._client.abort()
+            self._opening.client.abort()
             raise
+        if self.failure is None:
+            self._exchange = self._opening.client.take_over()
 
     async def admit(
-        self, policy: TlsPolicy, *, recipient_domain: Domain, store: TrustStore
+        self,
+        policy: TlsPolicy,
+        *,
+        recipient_domain: Domain,
+        store: TrustStore,
+        examined: ExaminedChains | None = None,
     ) -> Admitted | NotAdmitted:
         """Examine and judge this session for one message to `recipient_domain`.
 
-        ValueError: the session has a failure, so there is nothing to judge.
+        `examined` has chains that were examined before. ValueError: the session has a failure, so
+        there is nothing to judge.
         """
-        if self.failure is not None:
+        if self._exchange is None:
             raise ValueError("a session with a failure can not be judged")
         faults = examine(
             self.evidence,
@@ -117,6 +136,7 @@ class OutboundSession:
             # The time of the handshake, so that judging the record again gives the same answer.
             at=self.evidence.observed_at,
             store=store,
+            examined=examined,
         )
         self._faults = faults
         self._advisories = advise(
@@ -125,12 +145,14 @@ class OutboundSession:
             host=self.hop.host,
             recipient_domain=recipient_domain,
             at=self.evidence.observed_at,
+            examined=examined,
         )
         verdict = judge(policy, self.evidence, faults)
         match verdict:
             case Deliver(protection=protection):
                 self._transcript.note(f"verdict: deliver, {protection.value}")
-                return Admitted(self._client, verdict, recipient_domain, policy.setting)
+                self._admitted = Admitted(self._exchange, verdict, recipient_domain, policy.setting)
+                return self._admitted
             case RetryInClear(faults=reasons) | Terminate(faults=reasons):
                 because = ", ".join(fault.kind.value for fault in reasons) or "no TLS"
                 self._transcript.note(f"verdict: {verdict.kind} ({because})")
@@ -141,21 +163,74 @@ class OutboundSession:
             case _:
                 assert_never(verdict)
 
+    async def keep(self) -> bool:
+        """Make ready for another message; return whether the session can be trusted with one.
+
+        It can't after anything that was left without its answer, or that the host said unasked.
+        """
+        if self._exchange is None or self._admitted is None or self._ended_at is not None:
+            return False
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                ready = await self._admitted.reset()
+        except TimeoutError:
+            ready = False
+        return ready and self.usable
+
+    @property
+    def usable(self) -> bool:
+        """Whether the host still listens, and has said nothing that it was not asked."""
+        return self._exchange is not None and self._exchange.idle and not self._exchange.unasked
+
+    def turn_to(self, session_id: str) -> None:
+        """Begin the record of another message, which has to be admitted anew."""
+        assert self._exchange is not None
+        self._first_id = self._first_id or self.id
+        self.id = session_id
+        self.carried += 1
+        self._started_at = self._now()
+        self._faults, self._advisories, self._admitted = (), (), None
+        self._transcript = TranscriptLog(self._now)
+        self._exchange.turn_to(self._transcript)
+        opened = self.evidence.observed_at.isoformat(sep=" ", timespec="seconds")
+        tls = self.evidence.handshake
+        protected = f"{tls.version}, {tls.cipher}" if isinstance(tls, HandshakeDone) else "no TLS"
+        self._transcript.note(
+            f"message {self.carried} in the connection of session {self._first_id} to {self.hop}, "
+            f"opened {opened}: {protected}"
+        )
+
     async def close(self) -> None:
-        """Say QUIT where that is possible, and close the connection; takes two seconds at most."""
+        """Say QUIT where that is possible, and close the connection; takes three seconds at most.
+
+        What a host still owes is read before.
+        """
         if self._ended_at is not None:
             return
+        exchange = self._exchange
         try:
-            if self._client.idle:
-                await self._client.quit()
-                await self._client.close()
+            if exchange is None:
+                await self._opening.client.farewell()
             else:
-                self._client.abort()
+                await self._take_leave(exchange)
         except BaseException:
-            self._client.abort()
+            self._opening.client.abort()
             raise
         finally:
             self._ended_at = self._now()
+
+    async def _take_leave(self, exchange: Exchange) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                if self._admitted is not None:
+                    await self._admitted.unwind()
+        except TimeoutError:
+            pass
+        if exchange.idle:
+            await exchange.quit()
+            await exchange.close()
+        else:
+            exchange.abort()
 
     def record(self) -> Session:
         """Return the record of this session as it stands."""
@@ -171,4 +246,5 @@ class OutboundSession:
             faults=self._faults,
             advisories=self._advisories,
             transcript=self._transcript.lines,
+            continues=self._first_id,
         )

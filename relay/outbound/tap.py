@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import replace
 from typing import Final
 
 import aiosmtplib
@@ -57,39 +56,11 @@ class Tap:
             self.transport = transport
             self.ssl_object = transport.get_extra_info("ssl_object")
 
-    def hide(self, *secrets: str) -> None:
-        """Keep these texts out of the transcript and of replies, whoever says them."""
-        self._transcript.hide(*secrets)
-
-    def clean(self, reply: Reply) -> Reply:
-        """Return a reply without what is to be hidden."""
-        return replace(reply, text=self._transcript.without_secrets(reply.text))
-
     def write(self, data: bytes) -> None:
         self._last_command = data
         self._write(data)
         line = readable(data.removesuffix(b"\r\n"))
         self._transcript.command(Direction.SENT, line, encrypted=self.ssl_object is not None)
-
-    def begin_body(self, note: str) -> None:
-        """Expect a reply from now on; the transcript has only a note of what is written."""
-        assert self._protocol is not None
-        self._last_command = b""
-        self._protocol._response_pending = True
-        self._transcript.note(note)
-
-    async def write_body(self, octets: bytes, within: float) -> None:
-        """Write a part of the content, and wait until the network has room for the next one."""
-        assert self._protocol is not None
-        self._write(octets)
-        async with asyncio.timeout(within):
-            await self._protocol._drain_helper()
-
-    @property
-    def answered(self) -> bool:
-        """Whether a reply has come that was not read yet."""
-        waiter = self._protocol._response_waiter if self._protocol is not None else None
-        return waiter is not None and waiter.done() and waiter.exception() is None
 
     async def read_response(
         self,
@@ -128,7 +99,7 @@ class Tap:
         self._connection_lost(exc)
 
     def _receive(self, reply: Reply) -> None:
-        self.last_reply = reply = self.clean(reply)
+        self.last_reply = reply
         self._transcript.reply(
             Direction.RECEIVED, reply.code, reply.text, encrypted=self.ssl_object is not None
         )

@@ -5,7 +5,7 @@ Only an `Admitted` can say AUTH, MAIL, RCPT and DATA, and only a session's `admi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.email_relays import Credentials
@@ -20,12 +20,11 @@ from relay.core.records import Envelope, RecipientOutcome
 from relay.core.replies import Reply
 from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver
-from relay.outbound.answers import Answer, Broken, failure_of
+from relay.outbound.answers import Answer, failure_of
 from relay.outbound.authentication import log_in
-from relay.outbound.client import CLOSING, Client
+from relay.outbound.exchange import Exchange
 from relay.outbound.preparation import Prepared, prepare
-
-_START_INPUT = 354
+from relay.outbound.series import START_INPUT, Series, ends_session, positive
 
 
 class Admitted:
@@ -35,15 +34,16 @@ class Admitted:
     """
 
     def __init__(
-        self, client: Client, verdict: Deliver, recipient_domain: Domain, setting: TlsSetting
+        self, exchange: Exchange, verdict: Deliver, recipient_domain: Domain, setting: TlsSetting
     ) -> None:
-        if verdict.protection is not Protection.CLEAR and not client.encrypted:
+        if verdict.protection is not Protection.CLEAR and not exchange.encrypted:
             raise ValueError("a session in clear text can not protect a message")
-        self._client = client
+        self._exchange = exchange
         self._verdict = verdict
         self._recipient_domain = recipient_domain
         self._setting = setting
         self._used = False
+        self._series: Series | None = None
 
     @property
     def verdict(self) -> Deliver:
@@ -63,23 +63,27 @@ class Admitted:
         With `credentials`, log in first. Every octet of `content` goes out as it is (RFC 5321
         section 4.5.2 for dots). Never raises for what a peer does. ValueError: this was used
         before, a recipient belongs to another domain than the one that the session was admitted
-        for, or there are credentials, and Required Verify has not verified the host.
+        for, the session is logged in with other credentials, or there are credentials, and Required
+        Verify has not verified the host.
         """
         if self._used:
             raise ValueError("a session is admitted for one message")
         if credentials is not None and not self._is_verified:
             raise ValueError("credentials are for a host that Required Verify has verified")
+        if self._exchange.logged_in not in {None, credentials}:
+            raise ValueError("the session is logged in for somebody else")
         self._used = True
         for recipient in recipients:
             if _domain_of(recipient) not in {None, self._recipient_domain}:
                 raise ValueError(f"the session was not admitted for the domain of {recipient}")
-        prepared = prepare(envelope, recipients, content, self._client.extensions)
+        prepared = prepare(envelope, recipients, content, self._exchange.extensions)
         if isinstance(prepared, LocalRefusal):
             return _outcomes(recipients, {}, outcome_of(prepared))
-        if credentials is not None:
-            failure = await log_in(self._client, credentials)
+        if credentials is not None and self._exchange.logged_in is None:
+            failure = await log_in(self._exchange, credentials)
             if failure is not None:
                 return _outcomes(recipients, {}, outcome_of(failure))
+            self._exchange.logged_in = credentials
         return await self._transact(prepared, recipients)
 
     @property
@@ -95,39 +99,55 @@ class Admitted:
         }
         if not prepared.forward_paths:
             return _outcomes(recipients, outcomes)
-        answer = await self._client.command(b"MAIL", prepared.reverse_path, *prepared.options)
-        if not _positive(answer):
+        series = Series(self._exchange, _commands(prepared))
+        self._series = series
+        answer = await series.answer()
+        if not positive(answer):
             return self._end(answer, Stage.MAIL, recipients, outcomes)
 
-        for recipient, path in prepared.forward_paths.items():
-            answer = await self._client.command(
-                b"RCPT", path, *prepared.recipient_options[recipient]
-            )
-            if _positive(answer):
+        for recipient in prepared.forward_paths:
+            answer = await series.answer()
+            if positive(answer):
                 continue
-            if _ends_session(answer):
+            if ends_session(answer):
                 return self._end(answer, Stage.RCPT, recipients, outcomes)
             outcomes[recipient] = outcome_of(failure_of(answer, Stage.RCPT))
         if all(recipient in outcomes for recipient in prepared.forward_paths):
             return _outcomes(recipients, outcomes)
 
-        answer = await self._client.command(b"DATA")
-        if not (isinstance(answer, Reply) and answer.code == _START_INPUT):
+        answer = await series.answer()
+        if not (isinstance(answer, Reply) and answer.code == START_INPUT):
             return self._end(answer, Stage.DATA, recipients, outcomes)
-        body = await self._client.body(
+        body = await self._exchange.body(
             prepared.stuffed, note=f"message content, {prepared.size} octets"
         )
         answer = body.answer
         if not body.sent:
             # Whatever the host says by now, it can't be about the whole message.
-            self._client.abort()
+            self._exchange.abort()
             failure = failure_of(answer, Stage.BODY)
             return _outcomes(recipients, outcomes, outcome_of(failure))
-        if not _positive(answer):
+        if not positive(answer):
             return self._end(answer, Stage.CONFIRMATION, recipients, outcomes)
         assert isinstance(answer, Reply)
+        self._series = None
         delivered = Delivered(reply=answer, protection=self._verdict.protection, dsn=prepared.dsn)
         return _outcomes(recipients, outcomes, delivered)
+
+    async def unwind(self) -> None:
+        """Read what the host still owes, so that a farewell or another message may follow."""
+        if self._series is not None:
+            await self._series.unwind()
+
+    async def reset(self) -> bool:
+        """End what there is of a transaction; return whether another message may follow."""
+        await self.unwind()
+        if self._series is not None and self._series.opened and self._exchange.idle:
+            answer = await self._exchange.command(b"RSET")
+            if not positive(answer):
+                self._exchange.abort()
+        self._series = None
+        return self._exchange.idle
 
     def _end(
         self,
@@ -137,20 +157,16 @@ class Admitted:
         outcomes: Mapping[str, Outcome],
     ) -> tuple[RecipientOutcome, ...]:
         """Give an unwelcome answer to all recipients that have no outcome yet."""
-        if _ends_session(answer) or _positive(answer):
-            self._client.abort()
+        if ends_session(answer) or positive(answer):
+            self._exchange.abort()
         return _outcomes(recipients, outcomes, outcome_of(failure_of(answer, stage)))
 
 
-def _positive(answer: Answer) -> bool:
-    return isinstance(answer, Reply) and 200 <= answer.code < 300
-
-
-def _ends_session(answer: Answer) -> bool:
-    """Whether nothing sensible can follow: no reply, a closing one, or one out of place."""
-    if isinstance(answer, Broken) or answer.code == CLOSING:
-        return True
-    return not (200 <= answer.code < 300 or 400 <= answer.code < 600)
+def _commands(prepared: Prepared) -> Iterator[bytes]:
+    yield b" ".join((b"MAIL", prepared.reverse_path, *prepared.options))
+    for recipient, path in prepared.forward_paths.items():
+        yield b" ".join((b"RCPT", path, *prepared.recipient_options[recipient]))
+    yield b"DATA"
 
 
 def _outcomes(

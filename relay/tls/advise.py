@@ -19,6 +19,7 @@ from relay.core.evidence import TlsEvidence
 from relay.core.tls_policy import CommonName, TlsPolicy
 from relay.tls.certificate import read_certificate
 from relay.tls.describe import distance, moment, name_text
+from relay.tls.examined import ExaminedChains, Result
 from relay.tls.names import ReferenceName, name_faults, reference_names
 from relay.tls.pool import extension, may_be_self_signed, may_have_issued
 
@@ -40,19 +41,43 @@ def advise(
     host: str,
     recipient_domain: Domain,
     at: datetime,
+    examined: ExaminedChains | None = None,
 ) -> tuple[Advisory, ...]:
     """Return what is worth a report, in the order of `AdvisoryKind`; the arguments as `examine`'s.
 
     What `policy` refuses is a fault and not repeated here, unless the setting ignores the fault.
-    Of a kind there may be several, one for each certificate that it is about.
+    Of a kind there may be several, one for each certificate that it is about. `examined` remembers
+    what was found in chains before.
     """
+    wanted = reference_names(policy.names, host=host, recipient_domain=recipient_domain)
+
+    def find() -> Result[tuple[Advisory, ...]]:
+        sent = [_readable(pem) for pem in evidence.chain]
+        noted = [*_chain_advisories(sent, at)]
+        if sent and (leaf := sent[0]) is not None:
+            noted += [*_leaf_advisories(leaf), *_name_advisories(leaf, wanted, policy)]
+        dated = any(a.kind is AdvisoryKind.CERTIFICATE_EXPIRES_SOON for a in noted)
+        return Result(tuple(noted), tuple(_moments(sent)), dated)
+
     found = [*_session_advisories(evidence, policy)]
-    sent = [_readable(pem) for pem in evidence.chain]
-    found += _chain_advisories(sent, at)
-    if sent and (leaf := sent[0]) is not None:
-        wanted = reference_names(policy.names, host=host, recipient_domain=recipient_domain)
-        found += [*_leaf_advisories(leaf), *_name_advisories(leaf, wanted, policy)]
+    if examined is None:
+        found += find().found
+    elif evidence.chain:
+        key = ("advisories", evidence.chain, wanted, policy.names.common_name)
+        remembered: tuple[Advisory, ...] = examined.recall(key, about=None, at=at, find=find)
+        found += remembered
     return tuple(sorted(found, key=lambda advisory: ADVISORY_ORDER[advisory.kind]))
+
+
+def _moments(sent: Sequence[x509.Certificate | None]) -> Iterator[datetime]:
+    """Return when a certificate begins, nears its end, and ends."""
+    for certificate in filter(None, sent):
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        yield from (begins, ends - _soon(begins, ends), ends)
+
+
+def _soon(begins: datetime, ends: datetime) -> timedelta:
+    return min(EXPIRES_SOON, (ends - begins) / EXPIRES_SOON_PART)
 
 
 def _session_advisories(evidence: TlsEvidence, policy: TlsPolicy) -> Iterator[Advisory]:
@@ -110,8 +135,7 @@ def _expiry_advisories(
     certificate: x509.Certificate, about: str, at: datetime
 ) -> Iterator[Advisory]:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    soon = min(EXPIRES_SOON, (ends - begins) / EXPIRES_SOON_PART)
-    if begins <= at <= ends and ends - at < soon:
+    if begins <= at <= ends and ends - at < _soon(begins, ends):
         yield Advisory(
             kind=AdvisoryKind.CERTIFICATE_EXPIRES_SOON,
             detail=f"{about}ends {moment(ends)}, in {distance(ends - at)}",

@@ -7,15 +7,18 @@ that a chain without faults is one that both accept.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 
 from relay.core.faults import FAULT_ORDER, FaultKind, TlsFault
 from relay.core.tls_policy import CommonName
 from relay.tls.authority import issuer_faults, name_constraint_faults
+from relay.tls.examined import ExaminedChains, Result
 from relay.tls.names import ReferenceName, name_faults
 from relay.tls.openssl import objections
 from relay.tls.path import CertificationPath, build_path, signature_faults, trust_faults
@@ -24,6 +27,9 @@ from relay.tls.strength import strength_faults
 from relay.tls.trust import TrustStore
 from relay.tls.validity import date_faults, revocation_faults
 from relay.tls.verify_codes import explains, fault_for
+
+_DATED: Final = frozenset({FaultKind.CERTIFICATE_EXPIRED, FaultKind.CERTIFICATE_NOT_YET_VALID})
+"""Their details say how long ago, or how soon."""
 
 
 def chain_faults(
@@ -46,6 +52,44 @@ def chain_faults(
         *name_faults(leaf, wanted, common_name),
     )
     return in_report_order((*found, *_unexplained(path, sent, store, at, found)))
+
+
+def remembered_faults(
+    chain: tuple[str, ...],
+    *,
+    wanted: tuple[ReferenceName, ...],
+    common_name: CommonName,
+    at: datetime,
+    store: TrustStore,
+    examined: ExaminedChains | None,
+) -> tuple[TlsFault, ...]:
+    """Return what `chain_faults` does, from memory where it was asked the same before."""
+    if examined is None:
+        return chain_faults(chain, wanted=wanted, common_name=common_name, at=at, store=store)
+
+    def find() -> Result[tuple[TlsFault, ...]]:
+        faults = chain_faults(chain, wanted=wanted, common_name=common_name, at=at, store=store)
+        dated = any(fault.kind in _DATED for fault in faults)
+        return Result(faults, tuple(_moments(chain, store)), dated)
+
+    return examined.recall(("faults", chain, wanted, common_name), about=store, at=at, find=find)
+
+
+def _moments(chain: Sequence[str], store: TrustStore) -> Iterator[datetime]:
+    """Return when any of the certificates, and any revocation list, begins or ends."""
+    sent = filter(None, map(read_certificate, chain))
+    for certificate in (
+        *sent,
+        *store.anchors.certificates,
+        *store.known_intermediates.certificates,
+    ):
+        with contextlib.suppress(ValueError):
+            yield certificate.not_valid_before_utc
+            yield certificate.not_valid_after_utc
+    for crl in store.revocation_lists:
+        yield crl.last_update_utc
+        if crl.next_update_utc is not None:
+            yield crl.next_update_utc
 
 
 def in_report_order(faults: Iterable[TlsFault]) -> tuple[TlsFault, ...]:

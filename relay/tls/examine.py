@@ -22,7 +22,8 @@ from relay.core.faults import FaultKind, TlsFault
 from relay.core.replies import Reply
 from relay.core.settings import Starttls, TlsMode, TlsVersion
 from relay.core.tls_policy import TlsPolicy
-from relay.tls.certificate import chain_faults, in_report_order
+from relay.tls.certificate import in_report_order, remembered_faults
+from relay.tls.examined import ExaminedChains
 from relay.tls.names import reference_names
 from relay.tls.trust import TrustStore
 from relay.tls.verify_codes import explains, fault_for
@@ -52,11 +53,13 @@ def examine(
     recipient_domain: Domain,
     at: datetime,
     store: TrustStore,
+    examined: ExaminedChains | None = None,
 ) -> tuple[TlsFault, ...]:
     """Return all faults in `evidence` under `policy`, in the order of `FaultKind`, one of a kind.
 
     `host` is the name (or address) that was connected to; `at` is when certificates must be valid;
-    `store` is the loaded form of `policy.trust`. A session that never tries STARTTLS has no faults,
+    `store` is the loaded form of `policy.trust`; `examined` remembers what was found in chains
+    before. A session that never tries STARTTLS has no faults,
     and neither has one that ended before TLS could be begun.
     """
     if evidence.mode is TlsMode.STARTTLS:
@@ -67,12 +70,13 @@ def examine(
             return (refused,)
     found = [*_injection_faults(evidence), *_handshake_faults(evidence, policy)]
     if evidence.chain:
-        found += chain_faults(
+        found += remembered_faults(
             evidence.chain,
             wanted=reference_names(policy.names, host=host, recipient_domain=recipient_domain),
             common_name=policy.names.common_name,
             at=at,
             store=store,
+            examined=examined,
         )
     found += _verification_faults(evidence, policy, found)
     return in_report_order(found)

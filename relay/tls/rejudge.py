@@ -12,6 +12,7 @@ from relay.core.settings import TlsVersion
 from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Verdict, judge
 from relay.tls.examine import examine
+from relay.tls.examined import ExaminedChains
 from relay.tls.trust import TrustStores
 
 
@@ -30,11 +31,12 @@ def rejudge(
     host: str,
     recipient_domain: Domain,
     stores: TrustStores,
+    examined: ExaminedChains | None = None,
 ) -> Rejudged:
     """Judge `evidence` of a session with `host` as if it had been opened under `policy`.
 
     Certificates are judged as of the time of the session. Raises TrustError where a file that the
-    policy trusts can't be used.
+    policy trusts can't be used. `examined` remembers what was found in chains before.
     """
 
     def faults_in(seen: TlsEvidence) -> tuple[TlsFault, ...]:
@@ -45,6 +47,7 @@ def rejudge(
             recipient_domain=recipient_domain,
             at=evidence.observed_at,
             store=stores.store(policy.trust),
+            examined=examined,
         )
 
     chain_faults = faults_in(_completed(evidence)) if evidence.chain else ()

@@ -176,6 +176,7 @@ def test_session_and_attempt() -> None:
         "advisories": [
             {"kind": "certificate-expires-soon", "detail": "ends 2026-03-06, in 2 days"}
         ],
+        "continues": None,
     }
     refusal = TlsRefusal(setting=TlsSetting.REQUIRED_VERIFY, faults=(FAULT,), stage=Stage.HANDSHAKE)
     attempt = Attempt(

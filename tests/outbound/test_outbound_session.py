@@ -197,9 +197,10 @@ async def test_what_follows_a_reply_is_not_taken_for_the_next_one(relay: Relay) 
     answers = {"MAIL": b"250 ok\r\n250 and ok in advance\r\n", "RCPT": b"550 5.1.1 unknown\r\n"}
     async with Peer(answers=answers, extensions=()).running() as peer:
         session = await relay.open(peer.hop)
-        client = session._client
-        assert await client.command(b"MAIL", b"FROM:<>") == Reply(code=250, text="ok")
-        answer = await client.command(b"RCPT", b"TO:<a@peer.test>")
+        exchange = session._exchange
+        assert exchange is not None
+        assert await exchange.command(b"MAIL", b"FROM:<>") == Reply(code=250, text="ok")
+        answer = await exchange.command(b"RCPT", b"TO:<a@peer.test>")
         await session.close()
     assert answer == Reply(code=550, text="5.1.1 unknown")
 

@@ -22,7 +22,7 @@ from relay.core.replies import Reply
 from relay.core.settings import OnBadCertificate, Protection, TlsMode, TlsSetting
 from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Deliver, RetryInClear, Terminate
-from relay.outbound.client import Client
+from relay.outbound.exchange import Exchange
 from relay.outbound.session import Admitted, NotAdmitted, OutboundSession
 
 OFF, PREFERRED, PREFERRED_VERIFY, REQUIRED, REQUIRED_VERIFY = TlsSetting
@@ -232,17 +232,19 @@ def test_only_an_admitted_session_can_send() -> None:
     def public(kind: type) -> set[str]:
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
-    assert public(OutboundSession) == {"admit", "close", "connect", "evidence", "open", "record"}
+    assert public(OutboundSession) == {
+        *("admit", "close", "connect", "evidence", "keep", "open", "record", "turn_to", "usable")
+    }
     assert public(NotAdmitted) == {"failure", "verdict"}
-    assert public(Admitted) == {"send", "verdict"}
+    assert public(Admitted) == {"reset", "send", "unwind", "verdict"}
 
 
 async def test_clear_text_can_not_be_admitted_as_protected(relay: Relay) -> None:
     async with Peer(extensions=()).running() as peer:
         session = await relay.open(peer.hop)
-        client = session._client
-        assert isinstance(client, Client)
+        exchange = session._exchange
+        assert isinstance(exchange, Exchange)
         for protection in (ENCRYPTED, VERIFIED):
             with pytest.raises(ValueError, match="clear text"):
-                Admitted(client, Deliver(protection=protection), DOMAIN, REQUIRED_VERIFY)
+                Admitted(exchange, Deliver(protection=protection), DOMAIN, REQUIRED_VERIFY)
         await session.close()

@@ -1,0 +1,173 @@
+"""What a client says in a session that stands: commands, a message's content, a farewell."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from relay.core.email_relays import Credentials
+from relay.core.replies import Reply
+from relay.core.transcripts import Direction, TranscriptLog
+from relay.outbound.answers import Answer, Broken, readable
+from relay.outbound.dialog import Dialog
+
+CLOSING: Final = 421
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that a farewell may take before the connection is cut."""
+CHUNK: Final = 65_536
+"""Octets of a message that are written at once."""
+_CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyResult:
+    """The answer to a message's content; `sent` tells whether all of it went out before."""
+
+    answer: Answer
+    sent: bool
+
+
+class Exchange:
+    """Speaks over one connection, and keeps the transcript of it.
+
+    `dialog` is None where the connection was gone already. `timeout` counts seconds and bounds each
+    answer. `extensions` are the keywords of the last EHLO reply in lower case, with their
+    parameters.
+    """
+
+    def __init__(
+        self,
+        dialog: Dialog | None,
+        *,
+        extensions: Mapping[str, str],
+        encrypted: bool,
+        timeout: float,
+        transcript: TranscriptLog,
+    ) -> None:
+        self.extensions = extensions
+        self.encrypted = encrypted
+        self.logged_in: Credentials | None = None
+        self._dialog = dialog
+        self._timeout = timeout
+        self._transcript = transcript
+        self._hidden: tuple[str, ...] = ()
+        self._noted = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether a command can be sent: connected, and none was left without its answer."""
+        return self._dialog is not None and self._dialog.usable
+
+    @property
+    def unasked(self) -> int:
+        """Octets that came in no answer to anything."""
+        return 0 if self._dialog is None else self._dialog.unasked
+
+    def turn_to(self, transcript: TranscriptLog) -> None:
+        """Keep the dialog in another transcript from now on."""
+        transcript.hide(*self._hidden)
+        self._transcript = transcript
+
+    def hide(self, *secrets: str) -> None:
+        """Keep these texts out of transcripts and answers from now on, whoever says them."""
+        self._hidden = (*self._hidden, *secrets)
+        self._transcript.hide(*secrets)
+
+    async def command(self, *words: bytes) -> Answer:
+        """Send a command as it stands; raise ValueError for control characters in it."""
+        line = b" ".join(words)
+        broken = self._send(line)
+        self._note_command(line)
+        return broken or await self._answer()
+
+    def send_together(self, lines: Sequence[bytes]) -> None:
+        """Send commands at once; each is then asked for by `answer_to`, in their order.
+
+        ValueError as in `command`, and nothing is sent.
+        """
+        self._transcript.note(f"{len(lines)} commands sent together (PIPELINING)")
+        self._send(*lines)
+
+    async def answer_to(self, line: bytes) -> Answer:
+        """Return the answer to a command that was sent with others."""
+        self._note_command(line)
+        return await self._answer()
+
+    async def body(self, stuffed: bytes, *, note: str) -> BodyResult:
+        """Send the octets of a message, its end of data included, and read the confirmation.
+
+        The transcript gets `note` in their stead. Sending stops when the host answers early; the
+        time-out starts anew whenever the host has taken another `CHUNK`.
+        """
+        dialog = self._dialog
+        if dialog is None:
+            return BodyResult(answer=_gone(), sent=False)
+        self._transcript.note(note)
+        owed = 1
+        for start in range(0, len(stuffed), CHUNK):
+            broken = dialog.write(stuffed[start : start + CHUNK], replies=owed)
+            owed = 0
+            broken = broken or await dialog.room(self._timeout)
+            if dialog.answered:
+                sent = start + CHUNK >= len(stuffed) and dialog.flushed
+                return BodyResult(answer=await self._answer(), sent=sent)
+            if broken is not None:
+                return BodyResult(answer=broken, sent=False)
+        return BodyResult(answer=await self._answer(), sent=True)
+
+    async def quit(self) -> None:
+        """Say QUIT, and wait up to `CLOSE_TIMEOUT` for an answer, whatever it is."""
+        self._timeout = min(self._timeout, CLOSE_TIMEOUT)
+        await self.command(b"QUIT")
+
+    async def close(self) -> None:
+        """Close the connection; cut it when that takes longer than `CLOSE_TIMEOUT`."""
+        if self._dialog is None:
+            return
+        self._dialog.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._dialog.lost.wait()
+        except TimeoutError:
+            self._dialog.abort()
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if self._dialog is not None:
+            self._dialog.abort()
+
+    def _send(self, *lines: bytes) -> Broken | None:
+        if any(map(_CONTROLS.search, lines)):
+            raise ValueError("a command can not have control characters")
+        if self._dialog is None:
+            return _gone()
+        return self._dialog.write(b"".join(b"%s\r\n" % ln for ln in lines), replies=len(lines))
+
+    def _note_command(self, line: bytes) -> None:
+        self._transcript.command(Direction.SENT, readable(line), encrypted=self.encrypted)
+
+    async def _answer(self) -> Answer:
+        dialog = self._dialog
+        if dialog is None:
+            return _gone()
+        answer = await dialog.answer(self._timeout)
+        match answer:
+            case Reply():
+                answer = replace(answer, text=self._transcript.without_secrets(answer.text))
+                self._transcript.reply(
+                    Direction.RECEIVED, answer.code, answer.text, encrypted=self.encrypted
+                )
+                if extra := dialog.unasked - self._noted:
+                    self._noted += extra
+                    self._transcript.note(f"discarded {extra} octets that followed the reply")
+            case Broken():
+                if rest := dialog.take_rest():
+                    self._transcript.note(f"received without an end: {readable(rest)}")
+        return answer
+
+
+def _gone() -> Broken:
+    return Broken.by(ConnectionError("the host closed the connection"))
