@@ -22,6 +22,7 @@ from relay.inbound.dsn_parameters import (
     parse_original_recipient,
     parse_ret,
 )
+from relay.inbound.fast_addresses import plain_mail, plain_rcpt
 
 _HELLO: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _PATH: Final = re.compile(r' *<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?: +(\S.*))?')
@@ -34,8 +35,9 @@ _RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command line: the verb in upper case, and what follows the blank behind it."""
+    """A command line without its end; the verb in upper case, what follows the blank behind it."""
 
+    text: str
     verb: str
     argument: str
 
@@ -59,12 +61,12 @@ def parse_command(line: bytes) -> Command | CodeEntry:
         text = line[:-2].decode("utf-8")
     except UnicodeDecodeError:
         return replies.BAD_OCTETS
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         return replies.BAD_OCTETS
     verb, _, argument = text.rstrip(" ").partition(" ")
     if not (verb.isascii() and verb.isalnum()):
         return replies.UNKNOWN_COMMAND
-    return Command(verb=verb.upper(), argument=argument.lstrip(" "))
+    return Command(text=text, verb=verb.upper(), argument=argument.lstrip(" "))
 
 
 def parse_hello(argument: str) -> str | CodeEntry:
@@ -73,6 +75,22 @@ def parse_hello(argument: str) -> str | CodeEntry:
 
 
 def parse_mail(
+    argument: str, *, size_limit: int, esmtp: bool, auth_offered: bool
+) -> Mail | CodeEntry:
+    """Read what follows MAIL, as `parse_mail_fully` does, and nearly all of it faster."""
+    plain = plain_mail(argument)
+    if plain is None or not (esmtp or argument.endswith(">")):
+        return parse_mail_fully(
+            argument, size_limit=size_limit, esmtp=esmtp, auth_offered=auth_offered
+        )
+    path, octets, eight_bit = plain
+    if octets > size_limit:
+        return replies.TOO_BIG
+    body = BodyType.EIGHT_BIT if eight_bit else BodyType.SEVEN_BIT
+    return Mail(reverse_path=path, body=body, smtputf8=False)
+
+
+def parse_mail_fully(
     argument: str, *, size_limit: int, esmtp: bool, auth_offered: bool
 ) -> Mail | CodeEntry:
     """Read what follows MAIL.
@@ -117,6 +135,16 @@ def parse_mail(
 
 
 def parse_rcpt(
+    argument: str, *, hostname: str, esmtp: bool, smtputf8: bool
+) -> RecipientRequest | CodeEntry:
+    """Read what follows RCPT, as `parse_rcpt_fully` does, and nearly all of it faster."""
+    plain = plain_rcpt(argument)
+    if plain is None:
+        return parse_rcpt_fully(argument, hostname=hostname, esmtp=esmtp, smtputf8=smtputf8)
+    return RecipientRequest(recipient=plain)
+
+
+def parse_rcpt_fully(
     argument: str, *, hostname: str, esmtp: bool, smtputf8: bool
 ) -> RecipientRequest | CodeEntry:
     """Read what follows RCPT; return the address as written, and what is asked for it.

@@ -192,7 +192,7 @@ class Conversation:
             self._record.not_a_command(line)
             self.reply(replies.UNKNOWN_COMMAND)
             return None
-        self._record.command(line[:-2].decode())
+        self._record.command(command.text)
         if refusal := self._refusal(verb, len(line)):
             self.reply(refusal)
             return None

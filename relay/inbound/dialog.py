@@ -21,6 +21,7 @@ from relay.inbound.incoming import Incoming, ListenerKind, RefuseRecipient, any_
 from relay.inbound.limits import InboundLimits
 from relay.inbound.sasl import MECHANISMS
 
+_NOTHING_ASKED: Final = DsnRequest()
 _BEFORE_STARTTLS: Final = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
 
 
@@ -182,6 +183,12 @@ class Dialog:
 
 def _dsn_request(mail: Mail, recipients: Sequence[RecipientRequest]) -> DsnRequest:
     """Return what was asked; of a recipient that is named twice, what was asked first."""
+    if (
+        mail.ret is None
+        and mail.envelope_id is None
+        and all(each.notify is None and each.original is None for each in recipients)
+    ):
+        return _NOTHING_ASKED
     first: dict[str, RecipientRequest] = {}
     for request in recipients:
         first.setdefault(request.recipient, request)
