@@ -51,7 +51,7 @@ class Reached(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """One expectation and whether it was met; None where the verdict is unknown."""
+    """One expectation and whether it was met; None where the verdict is unknown, or nobody's."""
 
     expectation: Expectation
     met: bool | None
@@ -125,18 +125,24 @@ class Checker:
         record = _record(target.domain, [host.hop for host in hosts], problem, hosts)
         told = verdicts(record, checker.terms, checker.stores)
         by_setting = {verdict.setting: verdict for verdict in told}
+        reached = _reached(hosts, problem)
         return Check(
             target=target.text,
             destination=str(target.to),
             domain=target.domain,
             at=began,
             resolve_seconds=round((resolved - began).total_seconds(), 4),
-            reached=_reached(hosts, problem),
+            reached=reached,
             problem=problem,
             hosts=hosts,
             verdicts=told,
             expected=tuple(
-                Expected(expectation=each, met=each.met_by(by_setting[each.setting]))
+                Expected(
+                    expectation=each,
+                    met=(
+                        None if reached is Reached.NOBODY else each.met_by(by_setting[each.setting])
+                    ),
+                )
                 for each in self.expectations
             ),
             trust=checker.terms.trust,

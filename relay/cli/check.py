@@ -151,7 +151,7 @@ def check(
     is not met, 3 where nothing could be found out.
     """
     from relay.cli.check_report import report_of
-    from relay.cli.check_view import print_check
+    from relay.cli.check_view import print_check, print_overview
     from relay.core.jsonform import to_json
 
     wanted = _Wanted(
@@ -174,8 +174,10 @@ def check(
         _save(save, checks)
 
     def show() -> None:
-        for number, each in enumerate(checks):
-            if number:
+        if len(checks) > 1:
+            print_overview(console(), checks)
+        for each in checks:
+            if len(checks) > 1:
                 console().print()
             print_check(console(), each, verbose=verbose)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import assert_never
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relay.audit.check import Check, Reached
+from relay.audit.check import Check, Expected, Reached
 from relay.audit.check_host import Agreement, HostCheck
 from relay.audit.check_versions import NotAsked
 from relay.cli.check_words import (
@@ -28,6 +30,7 @@ from relay.cli.record_words import seen_words
 from relay.cli.render import transcript
 from relay.core.advisory_cards import ADVISORIES
 from relay.core.fault_cards import card
+from relay.core.settings import TlsSetting
 from relay.core.tls_policy import TrustAnchors
 from relay.formats.report import Mark
 from relay.tls.describe import moment
@@ -65,6 +68,31 @@ def print_check(out: Console, check: Check, *, verbose: bool) -> None:
             out.print(Text(not_tried_words(), style="dim"))
 
 
+def print_overview(out: Console, checks: Sequence[Check]) -> None:
+    """Print one line for each target: its verdict under each setting."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Target", overflow="fold")
+    for setting in TlsSetting:
+        # Two lines, so that names of hosts have room.
+        table.add_column(setting.label.replace(" ", "\n"), min_width=9)
+    for check in checks:
+        unmet = {each.expectation.setting for each in check.expected if each.met is False}
+        words = (
+            Text(f"{v.word} !", style="bold red")
+            if v.setting in unmet
+            else Text(v.word, style=_STYLES[verdict_mark(v)])
+            for v in check.verdicts
+        )
+        table.add_row(Text(check.target), *words)
+    out.print(table)
+    failed = sum(check.failed for check in checks)
+    unknown = sum(not check.determined for check in checks)
+    counts = [f"{len(checks)} targets"]
+    counts += [f"{failed} not as expected (!)"] if failed else []
+    counts += [f"{unknown} could not be determined"] if unknown else []
+    out.print(f"{', '.join(counts)}.")
+
+
 def trust_words(trust: TrustAnchors) -> str:
     """Name what is trusted."""
     words = ["the lab's root"] if trust.lab else []
@@ -82,12 +110,23 @@ def _verdicts(check: Check) -> Table:
         meaning = Text(verdict_meaning(verdict))
         each = expected.get(verdict.setting)
         if each is not None:
-            style = "green" if each.met else "bold red"
-            word = "as expected" if each.met else f"EXPECTED {each.expectation.wanted}"
+            word, style = _expectation_words(each)
             meaning = Text.assemble((word, style), ": ", meaning)
         word_text = Text(verdict.word, style=_STYLES[verdict_mark(verdict)])
         table.add_row(verdict.setting.label, word_text, meaning)
     return table
+
+
+def _expectation_words(each: Expected) -> tuple[str, str]:
+    match each.met:
+        case True:
+            return "as expected", "green"
+        case False:
+            return f"EXPECTED {each.expectation.wanted}", "bold red"
+        case None:
+            return f"expected {each.expectation.wanted}, which nobody can tell", "magenta"
+        case _:
+            assert_never(each.met)
 
 
 def _host(host: HostCheck, *, several: bool, verbose: bool) -> RenderableType:

@@ -87,6 +87,7 @@ def test_verbose_adds_stages_dialog_and_limits(state: Path) -> None:
         (["lab/expired", "--expect", "required-verify=deliver"], 1),
         (["lab/null-mx", "--expect", "required=5.4.4"], 0),
         (["lab/nxdomain"], 3),
+        (["lab/servfail", "--expect", "required=deliver"], 3),
         (["lab/expird"], 2),
         (["bank.example:smtp"], 2),
         ([], 2),
@@ -134,6 +135,19 @@ def test_many_targets_from_a_file_come_in_its_order(state: Path, tmp_path: Path)
     last = {each["target"]: each["verdicts"][-1]["word"] for each in found}
     assert last["good.lab.test"] == "verified"
     assert last["no-starttls.lab.test"] == "451 4.7.6"
+
+
+def test_many_targets_have_a_line_each_before_all_else(state: Path) -> None:
+    words = ("lab/good", "lab/no-starttls", "lab/nxdomain", "--expect", "required=deliver")
+    out = check(state, "--no-versions", *words).stdout
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[2:6] == [
+        "lab/good clear encrypted verified encrypted verified",
+        "lab/no-starttls clear clear clear 451 4.7.6 ! 451 4.7.6",
+        "lab/nxdomain 454 4.4.4 454 4.4.4 454 4.4.4 454 4.4.4 454 4.4.4",
+        "3 targets, 1 not as expected (!), 1 could not be determined.",
+    ]
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_the_document_has_what_the_page_has(state: Path) -> None:
