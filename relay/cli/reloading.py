@@ -7,6 +7,7 @@ directory. Only the standard library at import time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -100,6 +101,28 @@ def wait_for_report(path: Path, *, pid: int, since: float, within: float) -> Rel
             return None
         threading.Event().wait(PAUSE)
     return None
+
+
+class Reloading:
+    """Reads one relay's policy file again, once at a time, and leaves the report in a file."""
+
+    def __init__(self, relay: Relay, file: Path, report_file: Path) -> None:
+        self._relay = relay
+        self._file = file
+        self._report_file = report_file
+        self._one_at_a_time = asyncio.Lock()
+
+    async def report(self) -> ReloadReport:
+        """Put the file in force, or keep the policy of before; return how that ended."""
+        async with self._one_at_a_time:
+            report = await reload_policy(self._relay, self._file)
+        with contextlib.suppress(OSError):
+            report.write(self._report_file)
+        return report
+
+    async def problems(self) -> tuple[str, ...]:
+        """Do the same; return what keeps the file from being used, a line each."""
+        return (await self.report()).problems
 
 
 async def reload_policy(relay: Relay, file: Path) -> ReloadReport:

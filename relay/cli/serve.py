@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import secrets
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ import typer
 
 from relay.cli.console import ExitCode, fail, say
 from relay.cli.lab_scripts import LabScriptOption, open_scripts
+from relay.cli.log_format import LogFormat, LogFormatOption, log_line, narrator, set_up_log
 from relay.cli.noticing import (
     NoticeMailOption,
     NoticeWindowOption,
@@ -23,7 +25,7 @@ from relay.cli.noticing import (
     notice_words,
 )
 from relay.cli.policy import PolicyOption, open_policy, policy_path
-from relay.cli.reloading import reload_policy
+from relay.cli.reloading import Reloading
 from relay.cli.serving import Listening, Serving, read_serving
 from relay.cli.signals import Request, Requests, requests
 from relay.cli.state import StateDir, StateOption
@@ -129,6 +131,7 @@ def serve(
     web_listen: WebListenOption = LOOPBACK,
     web_host: WebHostOption = None,
     read_only: ReadOnlyOption = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
@@ -167,7 +170,15 @@ def serve(
     port = web_options(
         wanted=web, listen=web_listen, port=web_port, hosts=web_host, read_only=read_only
     )
-    _run(open_policy(policy), policy_path(policy), options, where, port)
+    set_up_log(log_format)
+    _run(
+        open_policy(policy),
+        policy_path(policy),
+        options=options,
+        where=where,
+        port=port,
+        log_format=log_format,
+    )
 
 
 def _credentials(path: Path | None, listen: str, submission: bool) -> Credentials:
@@ -195,38 +206,59 @@ def _is_loopback(host: str) -> bool:
 def _run(
     policy: Policy,
     policy_file: Path,
+    *,
     options: RelayOptions,
     where: StateDir,
     port: WebPort | None,
+    log_format: LogFormat,
 ) -> None:
-    from relay.cli.narrator import Narrator
     from relay.engine.relay import Relay
     from relay.inbound.listeners import ListenError
     from relay.journal.api import JournalError
+    from relay.journal.browsing import open_browser
+    from relay.journal.contacts_store import ContactsStore
     from relay.lab.authority import AuthorityError
     from relay.notice.options import NoticeError
     from relay.tls.trust import TrustError
     from relay.web.binding import WebListenError
+    from relay.web.live import Live
+    from relay.web.served import ServedRelay
 
     async def until_stopped() -> WebListenError | None:
         with requests() as asked:
-            async with Relay(policy, options, observer=Narrator()) as relay:
+            live = Live()
+            async with Relay(
+                policy, options, observer=narrator(log_format), writes=live, channels=(live,)
+            ) as relay:
                 where.reload_report.unlink(missing_ok=True)
                 try:
                     bound = port.open() if port else None
                 except WebListenError as error:
                     # Raised here, it would leave the relay's task group inside a group.
                     return error
-                async with managed(port, bound, relay.lab, _readiness(relay, where)):
-                    _note(relay, options, bound).write(where.serving)
-                    try:
-                        _print_banner(relay, where, sys.argv[0], web_lines(port, bound))
-                        told = notice_words(options.notices)
-                        if told is not None:
-                            say(f"Notices go by {told}.")
-                        await _serve_until_stopped(relay, asked, policy_file, where)
-                    finally:
-                        where.serving.unlink(missing_ok=True)
+                with closing(open_browser(where.journal)) as browser:
+                    reloading = Reloading(relay, policy_file, where.reload_report)
+                    served = ServedRelay(
+                        relay=relay,
+                        journal=browser,
+                        contacts=ContactsStore(where.contacts),
+                        live=live,
+                        policy_file=policy_file,
+                        reload=reloading.problems,
+                    )
+                    ready = _readiness(relay, where)
+                    async with managed(port, bound, relay.lab, ready, served=served):
+                        _note(relay, options, bound).write(where.serving)
+                        try:
+                            if log_format is LogFormat.JSON:
+                                say(log_line("serving", **asdict(_note(relay, options, bound))))
+                            else:
+                                _print_banner(relay, where, sys.argv[0], web_lines(port, bound))
+                                if (told := notice_words(options.notices)) is not None:
+                                    say(f"Notices go by {told}.")
+                            await _serve_until_stopped(asked, reloading, log_format)
+                        finally:
+                            where.serving.unlink(missing_ok=True)
         return None
 
     try:
@@ -259,28 +291,32 @@ def _hint(error: Exception) -> str | None:
 
 
 async def _serve_until_stopped(
-    relay: Relay, requests: Requests, policy_file: Path, where: StateDir
+    requests: Requests, reloading: Reloading, log_format: LogFormat
 ) -> None:
     """Do what signals ask for, until one asks for a stop."""
     while True:
         match await requests.next():
             case Request.STOP:
-                say("Stopping: no new sessions, finishing what is in hand.", err=True)
+                words = "Stopping: no new sessions, finishing what is in hand."
+                say(words if log_format is LogFormat.TEXT else log_line("stopping"), err=True)
                 return
             case Request.RELOAD:
-                report = await reload_policy(relay, policy_file)
+                report = await reloading.report()
                 for line in report.lines:
-                    say(line)
-                with contextlib.suppress(OSError):
-                    report.write(where.reload_report)
+                    say(line if log_format is LogFormat.TEXT else log_line("reload", words=line))
 
 
 def _readiness(relay: Relay, where: StateDir) -> Readiness:
-    """Return the check that `relay readyz` makes, and that the lab's started receivers listen."""
+    """Return the check that `relay readyz` makes, of the journal, and of the started receivers."""
     from relay.cli.readyz import missing
+    from relay.journal.api import JournalError
 
     async def left() -> list[str]:
         found = await asyncio.to_thread(lambda: missing(read_serving(where.serving)))
+        try:
+            await relay.steering.check()
+        except JournalError:
+            found.append("the journal can't be written")
         return [*found, *(f"lab/{name} does not listen" for name in relay.lab.deaf)]
 
     return left

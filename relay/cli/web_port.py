@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relay.lab.lab import Lab
     from relay.web.binding import Bound
     from relay.web.readiness import Readiness
+    from relay.web.served import ServedRelay
 
 TOKEN: Final = "RELAY_WEB_TOKEN"  # noqa: S105 - a variable's name
 """The environment variable with the token; a flag would show it to every user of the machine."""
@@ -110,17 +111,25 @@ def web_lines(port: WebPort | None, bound: Bound | None) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def managed(
-    wanted: WebPort | None, bound: Bound | None, lab: Lab, readiness: Readiness
+    wanted: WebPort | None,
+    bound: Bound | None,
+    lab: Lab,
+    readiness: Readiness,
+    *,
+    served: ServedRelay | None = None,
 ) -> AsyncIterator[None]:
     """Serve on the socket that `wanted` opened, as long as it is entered.
 
     It answers a moment later, for the web libraries are loaded meanwhile; None is for no port.
+    `served` is the relay, None for a lab alone.
     """
     if wanted is None or bound is None:
         yield
         return
     over = asyncio.Event()
-    serving = asyncio.get_running_loop().create_task(_serve(wanted, bound, lab, readiness, over))
+    serving = asyncio.get_running_loop().create_task(
+        _serve(wanted, bound, lab, readiness, served=served, over=over)
+    )
     try:
         yield
     finally:
@@ -129,7 +138,13 @@ async def managed(
 
 
 async def _serve(
-    wanted: WebPort, bound: Bound, lab: Lab, readiness: Readiness, over: asyncio.Event
+    wanted: WebPort,
+    bound: Bound,
+    lab: Lab,
+    readiness: Readiness,
+    *,
+    served: ServedRelay | None,
+    over: asyncio.Event,
 ) -> None:
     # Half a second of imports, which would hold up the mail that comes meanwhile.
     await asyncio.to_thread(_load)
@@ -138,9 +153,12 @@ async def _serve(
     from relay.web.server import WebServer
 
     access = Access(names=wanted.hosts, token=wanted.token, read_only=wanted.read_only)
-    app = management_app(lab, readiness=readiness, access=access, bound=bound.host)
+    app = management_app(lab, readiness=readiness, access=access, bound=bound.host, served=served)
     async with WebServer(app, bound):
         await over.wait()
+        if served is not None:
+            # A client of the event stream would hold the server up to the end of its grace.
+            served.live.close()
 
 
 def _load() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,14 +14,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from relay import __version__
+from relay.journal.api import JournalError, NotFound
 from relay.lab.lab import Lab
 from relay.web.health import health_router
 from relay.web.lab_routes import lab_router
 from relay.web.problems import Problem, ProblemError, ProblemKind
 from relay.web.readiness import Readiness
+from relay.web.relay_routes import relay_roots, relay_routers
 from relay.web.safety import Access, guarded
 from relay.web.schemas import PROBLEM, record_schemas
 from relay.web.script_routes import script_router
+from relay.web.served import ServedRelay
+
+log = logging.getLogger("relay.web")
 
 API: Final = "/api/v1"
 OPENAPI: Final = f"{API}/openapi.json"
@@ -41,21 +47,32 @@ class _Api(FastAPI):
         return self.openapi_schema
 
 
-def management_app(lab: Lab, *, readiness: Readiness, access: Access, bound: str) -> ASGIApp:
+def management_app(
+    lab: Lab,
+    *,
+    readiness: Readiness,
+    access: Access,
+    bound: str,
+    served: ServedRelay | None = None,
+) -> ASGIApp:
     """Return the application; it must be served in the lab's event loop.
 
-    `readiness` answers `/readyz`; `bound` is the address that the port listens on.
+    `readiness` answers `/readyz`; `bound` is the address that the port listens on. `served` is the
+    relay, None where the lab runs alone.
     """
-    api = make_api(health_router(readiness), [lab_router(lab), script_router(lab)])
-    return guarded(api, access, bound=bound)
+    roots, routers = [health_router(readiness)], [lab_router(lab), script_router(lab)]
+    if served is not None:
+        roots += relay_roots(served)
+        routers += relay_routers(served)
+    return guarded(make_api(roots, routers), access, bound=bound)
 
 
-def make_api(health: APIRouter, routers: Sequence[APIRouter]) -> FastAPI:
-    """Return the routes without guards: `health` at the root, the rest below `/api/v1`."""
+def make_api(roots: Sequence[APIRouter], routers: Sequence[APIRouter]) -> FastAPI:
+    """Return the routes without guards: `roots` as they are, `routers` below `/api/v1`."""
     api = _Api(
         title="Relaylab",
         version=__version__,
-        summary="The lab's certificates, zone and receivers.",
+        summary="A relay's mail, and the lab's certificates, zone and receivers.",
         openapi_url=OPENAPI,
         docs_url=None,
         redoc_url=None,
@@ -64,10 +81,13 @@ def make_api(health: APIRouter, routers: Sequence[APIRouter]) -> FastAPI:
             ProblemError: _on_problem,
             RequestValidationError: _on_bad_parameters,
             HTTPException: _on_http_exception,
+            NotFound: _on_not_found,
+            JournalError: _on_journal_error,
             Exception: _on_exception,
         },
     )
-    api.include_router(health)
+    for root in roots:
+        api.include_router(root)
     for router in routers:
         api.include_router(router, prefix=API)
     return api
@@ -113,6 +133,24 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
                 next=f"GET {OPENAPI} says what this path takes.",
             )
     return problem.response()
+
+
+async def _on_not_found(_: Request, __: Exception) -> Response:
+    return Problem(
+        kind=ProblemKind.UNKNOWN_RECORD,
+        detail="The journal has nothing of this id, or several records whose ids begin like it.",
+        next="Give the whole id, or `latest`; the list of such records has all ids.",
+    ).response()
+
+
+async def _on_journal_error(_: Request, error: Exception) -> Response:
+    """Answer a journal that can't be used now; what is wrong with it goes to the log."""
+    log.error("the journal can't be used: %s", error)
+    return Problem(
+        kind=ProblemKind.JOURNAL_UNAVAILABLE,
+        detail="The journal can't be read or written just now.",
+        next="Look at the disk that it lies on; the relay's standard error says what is wrong.",
+    ).response()
 
 
 async def _on_exception(_: Request, __: Exception) -> Response:

@@ -29,16 +29,23 @@ class ProblemKind(Enum):
     UNKNOWN_PATH = "unknown-path"
     UNKNOWN_SCENARIO = "unknown-scenario"
     UNKNOWN_MESSAGE = "unknown-message"
+    UNKNOWN_RECORD = "unknown-record"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     BAD_PARAMETERS = "bad-parameters"
     BAD_REQUEST = "bad-request"
     BAD_SCRIPTS = "bad-scripts"
+    BAD_POLICY = "bad-policy"
+    POLICY_KEPT = "policy-kept"
+    NOTHING_HAPPENED = "nothing-happened"
+    SOMETHING_HAPPENED = "something-happened"
+    TOO_MANY_WAITING = "too-many-waiting"
     HOST_NOT_ALLOWED = "host-not-allowed"
     CROSS_ORIGIN = "cross-origin"
     TOKEN_REQUIRED = "token-required"  # noqa: S105 - a name, not a token
     READ_ONLY = "read-only"
     BODY_TOO_LARGE = "body-too-large"
     NOT_READY = "not-ready"
+    JOURNAL_UNAVAILABLE = "journal-unavailable"
     INTERNAL = "internal"
 
     @property
@@ -62,6 +69,7 @@ _MEANINGS: Final[Mapping[ProblemKind, _Meaning]] = MappingProxyType(
         ProblemKind.UNKNOWN_PATH: _Meaning(HTTPStatus.NOT_FOUND, "Nothing is at this path"),
         ProblemKind.UNKNOWN_SCENARIO: _Meaning(HTTPStatus.NOT_FOUND, "No such scenario"),
         ProblemKind.UNKNOWN_MESSAGE: _Meaning(HTTPStatus.NOT_FOUND, "No such message"),
+        ProblemKind.UNKNOWN_RECORD: _Meaning(HTTPStatus.NOT_FOUND, "No such record"),
         ProblemKind.METHOD_NOT_ALLOWED: _Meaning(
             HTTPStatus.METHOD_NOT_ALLOWED, "This path has no such method"
         ),
@@ -71,6 +79,21 @@ _MEANINGS: Final[Mapping[ProblemKind, _Meaning]] = MappingProxyType(
         ProblemKind.BAD_REQUEST: _Meaning(HTTPStatus.BAD_REQUEST, "The request can't be read"),
         ProblemKind.BAD_SCRIPTS: _Meaning(
             HTTPStatus.UNPROCESSABLE_ENTITY, "The fault scripts can't be used"
+        ),
+        ProblemKind.BAD_POLICY: _Meaning(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The policy can't be used"
+        ),
+        ProblemKind.POLICY_KEPT: _Meaning(
+            HTTPStatus.CONFLICT, "The policy of before stays in force"
+        ),
+        ProblemKind.NOTHING_HAPPENED: _Meaning(
+            HTTPStatus.REQUEST_TIMEOUT, "It did not happen in that time"
+        ),
+        ProblemKind.SOMETHING_HAPPENED: _Meaning(
+            HTTPStatus.CONFLICT, "What should not happen has happened"
+        ),
+        ProblemKind.TOO_MANY_WAITING: _Meaning(
+            HTTPStatus.SERVICE_UNAVAILABLE, "Too many wait already"
         ),
         ProblemKind.HOST_NOT_ALLOWED: _Meaning(
             HTTPStatus.MISDIRECTED_REQUEST, "This host name is not served"
@@ -84,6 +107,9 @@ _MEANINGS: Final[Mapping[ProblemKind, _Meaning]] = MappingProxyType(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"
         ),
         ProblemKind.NOT_READY: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready"),
+        ProblemKind.JOURNAL_UNAVAILABLE: _Meaning(
+            HTTPStatus.SERVICE_UNAVAILABLE, "The journal can't be used"
+        ),
         ProblemKind.INTERNAL: _Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our own fault"),
     }
 )

@@ -1,0 +1,32 @@
+"""A running relay as the management port sees it: what all of its routes work on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.engine.relay import Relay
+from relay.journal.browsing import SqliteBrowser
+from relay.journal.contacts_store import ContactsStore
+from relay.web.live import Live
+
+Reload = Callable[[], Awaitable[tuple[str, ...]]]
+"""Reads the policy's file again; returns what keeps it from being used, nothing where it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedRelay:
+    """What routes work on.
+
+    `journal` is a reader of the port's own, to be used in threads, so that a long search holds up
+    no mail. `policy_file` is the file that the relay was started with, which `reload` reads; no
+    request names another one.
+    """
+
+    relay: Relay
+    journal: SqliteBrowser
+    contacts: ContactsStore
+    live: Live
+    policy_file: Path
+    reload: Reload
