@@ -86,8 +86,8 @@ def parse_evidence(data: bytes, *, name: str) -> tuple[DomainRecord, ...]:
         content = json.loads(data)
     except json.JSONDecodeError as error:
         raise refused((f"{error.lineno}:{error.colno}", f"not JSON: {error.msg}")) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise refused(("", "not JSON in UTF-8")) from None
+    except (ValueError, RecursionError):
+        raise refused(("", "not JSON that can be read")) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         hint = "write one with `relay check --save FILE`"
         raise refused(("", f"not evidence: 'format' must be {FORMAT!r}; {hint}"))
