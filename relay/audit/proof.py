@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum, unique
 from typing import Final, assert_never
 
@@ -23,6 +24,8 @@ from relay.lab.received import ReceivedMessage, ReceivedSession
 
 ATTEMPTS: Final = 3
 """Tries that must be seen where there is no final outcome: Postfix goes in clear on a later one."""
+APART: Final = timedelta(seconds=0.5)
+"""Sessions less than this apart are one try: a sender falls back in a second session at once."""
 MARK_FORM: Final = re.compile(r"rlp-[0-9a-f]{8}-[0-9a-f]{8}")
 """What `mark_of` returns."""
 _DATA_NOTE: Final = re.compile(r"([1-9][0-9]*) octets of message data received")
@@ -117,7 +120,7 @@ def judge_scenario(
     """
     promise = promises[marked.scenario]
     own = [s for s in sessions if s.receiver == marked.scenario and is_about(marked, s)]
-    attempts = sum(map(_is_attempt, own))
+    attempts = _attempts(own)
 
     def proof(verdict: Verdict, because: str, evidence: Sequence[str] = ()) -> ScenarioProof:
         lines = tuple(evidence) or tuple(map(summary_of, own))
@@ -153,6 +156,8 @@ def judge_scenario(
         how = "under TLS" if all(message.encrypted for message in copies) else "in clear text"
         again = f", {len(copies)} times" if len(copies) > 1 else ""
         return proof(Verdict.ENFORCED, f"delivered whole {how}{again}")
+    if any(session.ended_at is None for session in own):
+        return proof(Verdict.INCONCLUSIVE, "a session with the receiver has not ended")
     return _undelivered(promise, attempts, reported, proof)
 
 
@@ -207,8 +212,18 @@ def summary_of(session: ReceivedSession) -> str:
     return (
         f"{session.started_at:%Y-%m-%d %H:%M:%S} {session.receiver} session {session.id} from "
         f"{session.peer}: {' '.join(session.commands) or 'no command'}; {tls}; "
-        f"{session.data_octets} octets of messages"
+        f"octets of messages: {session.data_octets}"
     )
+
+
+def _attempts(sessions: Sequence[ReceivedSession]) -> int:
+    """Count the tries that these sessions are; an open one is part of a try that has begun."""
+    count, last = 0, datetime.min.replace(tzinfo=UTC)
+    for session in sorted(sessions, key=lambda s: s.started_at):
+        if _is_attempt(session):
+            count += session.started_at - last >= APART
+            last = max(last, session.ended_at or session.started_at)
+    return count
 
 
 def _is_attempt(session: ReceivedSession) -> bool:
@@ -318,7 +333,7 @@ def _shown(marked: Marked, session: ReceivedSession) -> Iterator[_Shown]:
 
 def _words(leak: _Shown, session: ReceivedSession) -> str:
     how = "under TLS" if leak.encrypted else "in clear text"
-    octets = f", and {session.data_octets} octets of messages" if session.data_octets else ""
+    octets = f"; octets of messages: {session.data_octets}" if session.data_octets else ""
     return f"{session.receiver} was shown {leak.what} {how}{octets}"
 
 

@@ -33,6 +33,8 @@ from relay.lab.received import ReceivedSession
 
 _LOOK_AGAIN: Final = 0.5
 """Seconds after which the receivers are looked at although they told of nothing."""
+_AT_ONCE: Final = 8
+"""Messages handed over at the same time: mail servers limit a client's connections."""
 
 
 class Sender(Protocol):
@@ -102,6 +104,7 @@ class Prover:
         self._cases = [_Case(one, since=datetime.now(UTC)) for one in marked]
         self._wait = wait.total_seconds()
         self._progress = progress
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self) -> Mapping[str, HostAddress]:
         """Start the receivers; return where they listen, by scenario."""
@@ -140,10 +143,11 @@ class Prover:
                 task.cancel()
 
     async def _hand_over(self, case: _Case) -> None:
-        # A relay may still try messages of earlier runs, and a try that is refused bears no mark.
-        case.since = datetime.now(UTC)
         try:
-            case.reported = await self._sender.send(case.marked)
+            async with self._slots:
+                # A relay may still try messages of earlier runs, and a refused try bears no mark.
+                case.since = datetime.now(UTC)
+                case.reported = await self._sender.send(case.marked)
         finally:
             case.handing_over = False
 

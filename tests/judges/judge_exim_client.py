@@ -40,6 +40,12 @@ req:
   command_timeout = 2s
   tls_verify_certificates = {base}/ca.pem
   hosts_require_tls = *
+req12:
+  driver = smtp
+  command_timeout = 2s
+  tls_verify_certificates = {base}/ca.pem
+  tls_require_ciphers = NORMAL:-VERS-TLS1.0:-VERS-TLS1.1
+  hosts_require_tls = *
 ver:
   driver = smtp
   command_timeout = 2s
@@ -64,8 +70,17 @@ class EximClient:
     def log(self) -> str:
         return (self.base / "log/main").read_text()
 
-    async def send(self, to: str, message: bytes) -> Ended:
+    async def send(self, to: str, message: bytes, *, sender: str = "sender@example.test") -> Ended:
         """Send a message; return when the first try of it has ended."""
+        return await self._run(
+            "-odf", "-i", "-f", sender, to, stdin=message.replace(b"\r\n", b"\n")
+        )
+
+    async def try_again(self, recipient: str) -> Ended:
+        """Try once more, at once, whatever is still queued for a recipient."""
+        return await self._run("-Rff", recipient)
+
+    async def _run(self, *words: str, stdin: bytes = b"") -> Ended:
         environment = {
             **os.environ,
             # Lets Exim find the receivers' host, which no DNS has.
@@ -73,9 +88,8 @@ class EximClient:
             "NSS_WRAPPER_HOSTS": str(self.base / "hosts"),
         }
         return await run(
-            str(self.program), "-C", str(self.base / "exim.conf"), "-odf", "-i",
-            "-f", "sender@example.test", to,
-            stdin=message.replace(b"\r\n", b"\n"), environment=environment,
+            str(self.program), "-C", str(self.base / "exim.conf"), *words,
+            stdin=stdin, environment=environment,
         )  # fmt: skip
 
 
@@ -84,6 +98,16 @@ def exim_by_level(
     program: Path, routes: Mapping[str, tuple[str, int]], *, host: str, ca: bytes
 ) -> Iterator[EximClient]:
     """Lay out an Exim that takes `host` for 127.0.0.1 and verifies for that name by `ca`."""
+    hosts = {domain: (level, host, port) for domain, (level, port) in routes.items()}
+    with exim_by_host(program, hosts, ca=ca) as exim:
+        yield exim
+
+
+@contextlib.contextmanager
+def exim_by_host(
+    program: Path, routes: Mapping[str, tuple[str, str, int]], *, ca: bytes
+) -> Iterator[EximClient]:
+    """Lay out an Exim that sends each domain, at a level, to a host and port of 127.0.0.1."""
     base = Path(tempfile.mkdtemp(prefix="relaylab-exim-"))
     owner = pwd.getpwnam("Debian-exim")
     try:
@@ -91,10 +115,11 @@ def exim_by_level(
         for name in ("spool", "log"):
             (base / name).mkdir()
             os.chown(base / name, owner.pw_uid, owner.pw_gid)
-        (base / "hosts").write_text(f"127.0.0.1 {host}\n")
+        hosts = {host for _, host, _ in routes.values()}
+        (base / "hosts").write_text("".join(f"127.0.0.1 {host}\n" for host in sorted(hosts)))
         (base / "ca.pem").write_bytes(ca)
         (base / "routes").write_text(
-            "".join(f"{d}: {level} {host}::{port}\n" for d, (level, port) in routes.items())
+            "".join(f"{d}: {lvl} {host}::{port}\n" for d, (lvl, host, port) in routes.items())
         )
         (base / "exim.conf").write_text(CONFIG.format(program=program, base=base))
         yield EximClient(base, program)

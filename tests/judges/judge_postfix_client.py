@@ -120,6 +120,23 @@ async def postfix_by_level(
 
 
 @contextlib.asynccontextmanager
+async def postfix_at_level(
+    level: str, *, transport: bytes, ca: bytes, tls: bytes | None = None, more: str = ""
+) -> AsyncIterator[PostfixClient]:
+    """Start a Postfix that sends by a transport map at one level of TLS, and soon tries again.
+
+    `tls` is a TLS policy map, for a level that verifies; `more` goes into main.cf.
+    """
+    main = MAIN + BY_LEVEL + f"smtp_tls_security_level = {level}\n{more}"
+    files = {"ca.pem": ca, "transport": transport}
+    if tls is not None:
+        main += "smtp_tls_policy_maps = texthash:{base}/tls\n"
+        files["tls"] = tls
+    async with _running(main, SMTP + WRAPPER, files) as postfix:
+        yield postfix
+
+
+@contextlib.asynccontextmanager
 async def postfix_by_maps(
     *, transport: bytes, tls: bytes | None, ca: bytes
 ) -> AsyncIterator[PostfixClient]:
