@@ -15,6 +15,7 @@ from relay.audit.on_record import DomainRecord, Records
 from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
 from relay.core.places import Place
+from relay.core.rejudging import Unseen
 from relay.core.settings import Protection, TlsSetting, TlsVersion
 from relay.core.tls_policy import NamePolicy, TlsPolicy, TrustAnchors, build_table
 from relay.tls.trust import TrustStores
@@ -90,7 +91,9 @@ def _verdict(setting: TlsSetting, told: Told) -> SettingVerdict:
         case Refused(entry=entry):
             word, text = str(entry.status), entry.text
         case Unknown(what=what):
-            word, text = "unknown", what.meaning
+            # A check asks every host: one that is unknown is one that nobody could reach.
+            text = "no host was reached" if what is Unseen.HOST else what.meaning
+            word = "unknown"
         case _:
             assert_never(told)
     return SettingVerdict(setting=setting, word=word, text=text, forecast=told)

@@ -33,10 +33,8 @@ def verdict_meaning(verdict: SettingVerdict) -> str:
     match verdict.forecast:
         case Passes(protection=protection):
             return _MEANING[protection]
-        case Refused(entry=entry):
-            return entry.text
-        case Unknown(what=what):
-            return what.meaning
+        case Refused() | Unknown():
+            return verdict.text
         case _:
             assert_never(verdict.forecast)
 
