@@ -1,4 +1,4 @@
-"""One inbound session: the only file that knows aiosmtpd, and closes its traps.
+"""One inbound session: with `fast_start` all that knows aiosmtpd, and closes its traps.
 
 What stays aiosmtpd's is the protocol's frame: the transport, the task of a session, and the plain
 verbs (NOOP, RSET, EXPN). Overridden is what was measured to be unsafe, or slow:
@@ -40,6 +40,7 @@ from relay.inbound.errands import (
     LetOthersRun,
     LibraryVerb,
 )
+from relay.inbound.fast_start import LIBRARY_VERBS
 from relay.inbound.incoming import ListenerKind
 from relay.inbound.lines import ClientInput, Interrupted, LineTooLong
 from relay.inbound.login import exchange
@@ -51,7 +52,6 @@ from relay.inbound.watchdog import Watchdog
 
 _log: Final = logging.getLogger("relay.inbound")
 
-_LIBRARY_VERBS: Final = ("NOOP", "RSET", "EXPN")
 _LINGER_SECONDS: Final = 2.0
 """How long a closing connection may take to send what is left."""
 
@@ -60,16 +60,7 @@ class RelaySMTP(SMTP):
     """One session of one listener."""
 
     def __init__(self, service: Service, kind: ListenerKind) -> None:
-        # The class's own dictionary is shared by all sessions, and the constructor clears it.
-        self.command_size_limits = {}
-        super().__init__(
-            None,
-            hostname=service.hostname,
-            ident="ESMTP",
-            enable_SMTPUTF8=True,
-            data_size_limit=service.limits.message_size,
-            loop=asyncio.get_running_loop(),
-        )
+        service.blueprint.construct(self)
         self._service = service
         self._limits = service.limits
         self._kind = kind
@@ -91,7 +82,7 @@ class RelaySMTP(SMTP):
             record=self._record,
             client=self._input,
             answerable=lambda: not self._wire.is_closing(),
-            library_verbs=_LIBRARY_VERBS,
+            library_verbs=LIBRARY_VERBS,
         )
         self._wire: asyncio.Transport
         self._lost = asyncio.Event()

@@ -19,6 +19,7 @@ from relay.core.delivery import BareLineEnds
 from relay.inbound.adapter import RelaySMTP
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials
+from relay.inbound.fast_start import Blueprint
 from relay.inbound.incoming import (
     Accept,
     Incoming,
@@ -156,12 +157,13 @@ class Listeners:
             accept=accept,
             session_sink=session_sink,
             server_context=server_context,
-            hostname=parse_domain(hostname),
+            hostname=(name := parse_domain(hostname)),
             limits=limits,
             credentials=credentials,
             now=now,
             new_id=new_id,
             buffered=Buffered(limits.buffered),
+            blueprint=Blueprint(hostname=name, size_limit=limits.message_size),
             bare_line_ends=bare_line_ends,
             refuse_recipient=refuse_recipient,
         )

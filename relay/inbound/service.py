@@ -14,6 +14,7 @@ from relay.core.delivery import BareLineEnds
 from relay.inbound import replies
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials
+from relay.inbound.fast_start import Blueprint
 from relay.inbound.incoming import Accept, RefuseRecipient, SessionSink, any_recipient
 from relay.inbound.limits import InboundLimits
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 class Service:
     """What the sessions of all listeners share.
 
-    `live` holds those that have not ended, `per_client` counts them by the client's address.
+    `blueprint` makes them, `live` holds those that have not ended, `per_client` counts those by the
+    client's address.
     """
 
     accept: Accept
@@ -37,6 +39,7 @@ class Service:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     buffered: Buffered
+    blueprint: Blueprint
     bare_line_ends: Callable[[], BareLineEnds]
     refuse_recipient: RefuseRecipient = any_recipient
     live: set[RelaySMTP] = field(default_factory=set)
