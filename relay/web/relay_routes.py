@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from relay.web.mailpit import mailpit_router
+from relay.web.salesforce_api import salesforce_router
 from relay.web.served import ServedRelay
 
 
@@ -14,4 +16,7 @@ def relay_routers(served: ServedRelay) -> list[APIRouter]:
 
 def relay_roots(served: ServedRelay) -> list[APIRouter]:
     """Return the routes whose paths are whole."""
-    return []
+    return [
+        mailpit_router(served.journal, served.relay.steering.delete),
+        salesforce_router(served.journal, served.contacts),
+    ]
