@@ -36,7 +36,7 @@ $ relay codes --book postfix                  # what a code book says
 
 `relay codes` looks for a reply code, an enhanced status code and a wording that is known, ranks
 what may be behind them, and names for each cause the scenarios of the lab that end in it, the
-settings under which they do, and the two lines that show it. A wording tells more than an enhanced
+settings under which they do, and the line that shows it. A wording tells more than an enhanced
 code, and that more than a reply code; among wordings the longest tells most. Several lines are
 explained each once, with a count; of a notification (RFC 3464) each recipient is.
 

@@ -35,14 +35,14 @@ class Reproduced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownCause:
-    """A cause with everything that is said of it; `try_it` are the lines that show it."""
+    """A cause with everything that is said of it; `try_it` is the line that shows it, if any."""
 
     cause: Cause
     meaning: str
     remedy: str
     reasons: tuple[Reason, ...]
     reproduce: tuple[Reproduced, ...]
-    try_it: tuple[str, ...]
+    try_it: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +122,13 @@ def reproduced_by(cause: Cause) -> tuple[Reproduced, ...]:
     return tuple(case for case in found if case.settings or case.scenario in card.scenarios)
 
 
-def try_it(reproduce: tuple[Reproduced, ...]) -> tuple[str, ...]:
-    """Return the two lines that show a cause: one serves, in another terminal the other sends."""
-    for case in reproduce:
-        if case.settings:
-            policy = case.settings[-1].value
-            return (
-                f"relay serve --policy {policy}",
-                f"relay send anyone@{SCENARIOS[case.scenario].mail_domain}",
-            )
-    return ()
+def try_it(reproduce: tuple[Reproduced, ...]) -> str | None:
+    """Return the line that shows a cause; None where no plain message meets it."""
+    case = next((case for case in reproduce if case.settings), None)
+    if case is None:
+        return None
+    recipient = f"anyone@{SCENARIOS[case.scenario].mail_domain}"
+    return f"relay send --policy {case.settings[-1].value} {recipient}"
 
 
 def _cause(cause: Cause, reasons: tuple[Reason, ...]) -> ShownCause:
@@ -232,8 +229,8 @@ def _cause_rows(table: Table, number: int, cause: ShownCause) -> None:
         words = ", ".join(names[:SHOWN_SCENARIOS]) + (f" and {more} more" if more > 0 else "")
         _row(table, "  lab", words, bold=False)
         _row(table, "  under", settings_words(cause.reproduce), bold=False)
-    for line in cause.try_it:
-        _row(table, "  try it", line, bold=False)
+    if cause.try_it is not None:
+        _row(table, "  try it", cause.try_it, bold=False)
 
 
 def settings_words(reproduce: tuple[Reproduced, ...]) -> str:

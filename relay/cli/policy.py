@@ -187,7 +187,8 @@ def explain(
         typer.echo(_filled(f"Everything goes through {found.in_front}.", "") + "\n")
     by = f" from {found.sender or '<>'}" if loaded.routing.email_relays.filters else ""
     typer.echo(f"{found.address}{by} under {found.policy}\n")
-    for name, value in _explained(found):
+    no_host = _no_host(loaded, found)
+    for name, value in _explained(found, no_host=no_host):
         typer.echo(_filled(value, f"  {name:<20}"))
 
 
@@ -201,7 +202,20 @@ def _filled(words: str, head: str) -> str:
     )
 
 
-def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
+def _no_host(policy: Policy, found: AddressPolicy) -> str | None:
+    """Say why a scenario about DNS leads to no host; None for every other destination."""
+    from relay.core.bounces import explain_failure
+    from relay.core.outcomes import DnsFailure
+    from relay.lab.catalogue import DNS_SCENARIOS
+
+    scenario = DNS_SCENARIOS.get(found.route.removeprefix("lab/"))
+    if scenario is None or scenario.problem is None:
+        return None
+    failure = DnsFailure(problem=scenario.problem, name=found.domain)
+    return f"{explain_failure(failure).cause} Not delivered: {policy.codes.entry(failure)}"
+
+
+def _explained(found: AddressPolicy, *, no_host: str | None) -> list[tuple[str, str]]:
     route = found.route if found.route_place is None else f"{found.route} ({found.route_place})"
     return [
         ("TLS setting", found.setting.label),
@@ -212,9 +226,15 @@ def _explained(found: AddressPolicy) -> list[tuple[str, str]]:
         ("route", route),
         ("because", found.route_reason),
         *([("AUTH", f"as {found.logs_in_as}, once verified")] if found.logs_in_as else []),
-        ("no TLS offered", found.if_no_tls),
-        ("failed handshake", found.if_handshake_fails),
-        ("bad certificate", found.if_bad_certificate),
+        *(
+            [("host", f"none: {no_host}")]
+            if no_host
+            else [
+                ("no TLS offered", found.if_no_tls),
+                ("failed handshake", found.if_handshake_fails),
+                ("bad certificate", found.if_bad_certificate),
+            ]
+        ),
     ]
 
 

@@ -99,6 +99,8 @@ def message_story(record: MessageRecord) -> RenderableType:
     head.add_row("Policy", words(envelope.policy))
     if envelope.notification_for is not None:
         head.add_row("About", words(f"message {envelope.notification_for}"))
+    if envelope.copy_of is not None:
+        head.add_row("Copy of", words(f"message {envelope.copy_of}, for compliance"))
     for returned in envelope.returned:
         head.add_row(
             "Returned", words(f"to message {returned.message_id}, read as {returned.reading.value}")
@@ -202,7 +204,10 @@ def _recipient_way(record: MessageRecord, status: RecipientStatus) -> Renderable
     attempts = [a for a in record.attempts if a.tried(status.recipient) is not None]
     if attempts:
         grid.add_row("Rule", _rule(attempts[-1].rule))
-        grid.add_row("Route", words(attempts[-1].route))
+        last = attempts[-1]
+        grid.add_row(
+            "Route", words(f"{last.route}, by {last.sent_by}" if last.sent_by else last.route)
+        )
     for attempt in attempts:
         for label, text in _attempt(attempt, sessions, status.recipient):
             grid.add_row(label, text)

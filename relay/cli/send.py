@@ -61,6 +61,14 @@ def send(
             show_default=False,
         ),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="NAME|FILE",
+            help="Start a relay under this policy, and its lab, for this message alone.",
+        ),
+    ] = None,
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to wait for the first outcome.")
     ] = 10.0,
@@ -72,16 +80,30 @@ def send(
     Exits 0 if the message was delivered or queued, 1 if it was refused or bounced, 3 if no relay
     answered.
     """
-    where = StateDir.of(state)
     recipients = _checked(to, sender)
-    target = _server(server, where)
+    if policy is not None and server is not None:
+        fail("--policy and --server exclude each other")
     content, message_id = _message(eml, sender, recipients, subject, body)
-    reply = _submit(target, sender, recipients, content)
-    record = _record(where, message_id, wait) if message_id else None
+
+    def sent(target: Server, where: StateDir) -> tuple[Reply, MessageRecord | None]:
+        reply = _submit(target, sender, recipients, content)
+        return reply, _record(where, message_id, wait) if message_id else None
+
+    if policy is not None:
+        from relay.cli.send_own import with_own_relay
+
+        reply, record = with_own_relay(
+            policy, lambda host, port, where: sent(Server(host=host, port=port), where)
+        )
+        follow = f"relay serve --policy {policy}, to look at records, dialogs and retries"
+    else:
+        where = StateDir.of(state)
+        reply, record = sent(_server(server, where), where)
+        follow = _follow(record, recipients, where)
     if json:
         print_json(_as_json(reply, record))
     else:
-        _tell(reply, record, recipients, where)
+        _tell(reply, record, recipients, follow)
     raise typer.Exit(_exit_code(reply, record))
 
 
@@ -221,14 +243,23 @@ def _as_json(reply: Reply, record: MessageRecord | None) -> Json:
     return {"reply": to_json(reply), "message": to_json(record)}
 
 
-def _tell(
-    reply: Reply, record: MessageRecord | None, recipients: list[str], where: StateDir
-) -> None:
+def _follow(record: MessageRecord | None, recipients: list[str], where: StateDir) -> str:
+    """Return the command that shows more; empty where there is no record."""
+    from relay.cli.banner import command
+    from relay.cli.story import bounce_of
+
+    if record is None:
+        return ""
+    bounces = [b for r in recipients if (b := bounce_of(record, r)) is not None]
+    shown = f"bounces show {bounces[-1].id}" if bounces else f"messages show {record.envelope.id}"
+    return command(where, sys.argv[0], shown)
+
+
+def _tell(reply: Reply, record: MessageRecord | None, recipients: list[str], follow: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from relay.cli.banner import command
-    from relay.cli.story import bounce_of, story
+    from relay.cli.story import story
 
     out = console()
     table = Table.grid(padding=(0, 2))
@@ -244,10 +275,6 @@ def _tell(
         for head, words in story(record, recipient) if record else ():
             if words != str(reply):  # the code that the client was told itself
                 row(head, words)
-    if record is not None:
-        bounces = [b for r in recipients if (b := bounce_of(record, r)) is not None]
-        shown = (
-            f"bounces show {bounces[-1].id}" if bounces else f"messages show {record.envelope.id}"
-        )
-        row("Next", command(where, sys.argv[0], shown))
+    if follow:
+        row("Next", follow)
     out.print(table)

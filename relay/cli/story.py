@@ -8,6 +8,7 @@ from typing import assert_never
 from relay.core.advisories import Advisory
 from relay.core.advisory_cards import advisory_card
 from relay.core.evidence import HandshakeDone, HandshakeFailed, NotTried, TlsEvidence
+from relay.core.failure_kinds import failure_kind
 from relay.core.faults import TlsFault
 from relay.core.outcomes import Deferred, Delivered, Failed, Outcome, PeerRefusal
 from relay.core.records import Attempt, Bounce, Session, WouldBe
@@ -109,6 +110,20 @@ def session_of(record: MessageRecord, attempt: Attempt) -> Session | None:
     return next((s for s in record.sessions if s.id == attempt.session_id), None)
 
 
+def _host(attempt: Attempt, outcome: Outcome) -> str:
+    """Say which host was tried, or why there was none."""
+    if attempt.hop is not None:
+        return f"{attempt.hop} by {attempt.route}"
+    match outcome:
+        case Delivered(reply=reply):
+            return f"none: {reply.words}"
+        case Deferred(failure=failure) | Failed(failure=failure):
+            kind = failure_kind(failure)
+            return "none" if kind is None else f"none: {kind.value}"
+        case _:
+            assert_never(outcome)
+
+
 def story(record: MessageRecord, recipient: str) -> Iterator[tuple[str, str]]:
     """Yield a recipient's way as headed sentences; empty before the first attempt."""
     attempts = attempts_of(record, recipient)
@@ -120,7 +135,7 @@ def story(record: MessageRecord, recipient: str) -> Iterator[tuple[str, str]]:
     yield "Rule", f"{rule.setting.label} ({rule.file}:{rule.line}): {rule.reason}"
     for attempt in attempts:
         session = session_of(record, attempt)
-        yield "Host", f"{attempt.hop} by {attempt.route}" if attempt.hop else "none"
+        yield "Host", _host(attempt, outcome_of(attempt, recipient))
         if session is not None:
             yield "Seen", seen(session.evidence, session.faults)
             yield from (("Note", noted(advisory)) for advisory in session.advisories)

@@ -7,6 +7,7 @@ from enum import Enum, unique
 from typing import Final, assert_never
 
 from relay.core.routing import LAB_DOMAIN, HostAddress
+from relay.core.salesforce import BOUNCE_DOMAIN
 from relay.core.settings import TlsMode
 from relay.lab.catalogue import SCENARIOS
 
@@ -50,6 +51,8 @@ def export(places: Mapping[str, HostAddress], target: ExportFor) -> Iterator[str
 
 def _postfix(places: Mapping[str, HostAddress]) -> Iterator[str]:
     yield "# transport_maps = texthash:FILE"
+    yield "# Under bounce management of a relay beside it, what bounces goes back there:"
+    yield f"#   {BOUNCE_DOMAIN} smtp:[127.0.0.1]:1025"
     if any(place.mode is TlsMode.IMPLICIT for place in places.values()):
         yield f"# {WRAPPER_CLIENT} goes into master.cf:"
         yield f"#   {WRAPPER_CLIENT} unix - - n - - smtp"

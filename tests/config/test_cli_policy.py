@@ -225,3 +225,13 @@ def test_explain_says_that_clear_text_waits_for_the_other_hosts(
     for key in ("if_no_tls", "if_handshake_fails"):
         assert found[key].endswith(", once every host was asked for TLS") is waits
     assert not found["if_bad_certificate"].endswith("TLS")
+
+
+def test_explain_says_where_dns_names_no_host() -> None:
+    result = CliRunner().invoke(app, ["explain", "a@null-mx.lab.test", "--policy", "required"])
+    told = " ".join(result.output.split())
+    assert "host none: The domain 'null-mx.lab.test' takes no mail" in told
+    assert "Not delivered: 550 5.4.4 [internal] NULL MX" in told
+    assert "no TLS offered" not in told
+    there = CliRunner().invoke(app, ["explain", "a@no-mx.lab.test", "--policy", "required"])
+    assert "no TLS offered" in there.output

@@ -50,6 +50,7 @@ def test_hosts_of_one_family_keep_their_ports() -> None:
 def test_the_transport_map_has_every_domain_once() -> None:
     lines = [line for line in run("export", "--for", "postfix") if not line.startswith("#")]
     assert lines[0] == "good.lab.test smtp:[127.0.0.1]:2600"
+    assert "#   bnc.relay.test smtp:[127.0.0.1]:1025" in run("export", "--for", "postfix")
     assert "implicit-tls.lab.test relaylab-smtps:[127.0.0.1]:2606" in lines
     assert [line.split()[0] for line in lines] == [
         entry.card.mail_domain for entry in LAB_SCENARIOS.values()
