@@ -130,7 +130,11 @@ def judge_scenario(
         # What some other receiver may be shown is its own promise, as with a notification.
         allowed = promises.get(session.receiver, promises[KNOWN_GOOD]).may_show
         if leak := _leak(marked, session, allowed):
-            return proof(Verdict.LEAKED, _words(leak, session), _transcript(session, leak))
+            return proof(
+                Verdict.LEAKED,
+                _words(leak, session, elsewhere=session.receiver != marked.scenario),
+                _transcript(session, leak),
+            )
     if unavailable is not None:
         return proof(Verdict.INCONCLUSIVE, unavailable)
     if not known_good:
@@ -331,10 +335,11 @@ def _shown(marked: Marked, session: ReceivedSession) -> Iterator[_Shown]:
             yield _Shown(at, "AUTH", encrypted)
 
 
-def _words(leak: _Shown, session: ReceivedSession) -> str:
+def _words(leak: _Shown, session: ReceivedSession, *, elsewhere: bool) -> str:
     how = "under TLS" if leak.encrypted else "in clear text"
+    where = f" at another receiver, {session.receiver}" if elsewhere else ""
     octets = f"; octets of messages: {session.data_octets}" if session.data_octets else ""
-    return f"{session.receiver} was shown {leak.what} {how}{octets}"
+    return f"{leak.what} came {how}{where}{octets}"
 
 
 def _transcript(session: ReceivedSession, leak: _Shown) -> tuple[str, ...]:

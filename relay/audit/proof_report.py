@@ -22,7 +22,8 @@ _ORDER: Final = (Verdict.LEAKED, Verdict.OVER_BLOCKED, Verdict.INCONCLUSIVE, Ver
 _NOTE: Final = (
     "Verdicts come from the receivers' own records: what they were shown, octet by octet. Enforced "
     "needs a final outcome or three attempts, because some mail servers go on in clear text on a "
-    "later one; where nothing connected, nothing is called enforced."
+    "later one; where nothing connected, nothing is called enforced. In transcripts, <-- is what "
+    "the sender said in clear text, and <~~ what it said under TLS."
 )
 
 

@@ -194,7 +194,7 @@ def test_the_proving_line_is_the_first_that_the_claim_forbids() -> None:
     proof = judged(leaking)
     (line,) = (line for line in proof.evidence if line.startswith("LEAK"))
     assert line == f"LEAK <-- MAIL FROM:<{MARK}@good.lab.test>"
-    assert proof.because == "expired was shown MAIL in clear text; octets of messages: 1"
+    assert proof.because == "MAIL came in clear text; octets of messages: 1"
 
 
 def test_under_a_claim_of_clear_text_nothing_is_a_leak() -> None:

@@ -27,7 +27,7 @@ from relay.core.steps import judged_under
 from relay.core.tls_policy import TlsPolicy
 from relay.engine.attempts import Attempts
 from relay.lab.lab import Lab
-from relay.outbound.session import OutboundSession
+from relay.outbound.opening import Opening
 from relay.tls.contexts import ClientContexts
 from relay.tls.examine import examine
 
@@ -169,15 +169,16 @@ async def test_clear_on_the_second_host(
 async def test_mail_before_judging(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = OutboundSession.admit
+    original = Opening.run
 
-    async def admit(self: OutboundSession, *args: Any, **named: Any) -> Any:
-        await self._client.command(b"MAIL", b"FROM:<someone@example.test>")
-        await self._client.command(b"RSET")
-        return await original(self, *args, **named)
+    async def run(self: Opening, *args: Any) -> Any:
+        failure = await original(self, *args)
+        await self.client._smtp.execute_command(b"MAIL", b"FROM:<someone@example.test>")
+        await self.client._smtp.execute_command(b"RSET")
+        return failure
 
     line = await caught(
-        lab, tmp_path, "no-starttls", lambda: monkeypatch.setattr(OutboundSession, "admit", admit)
+        lab, tmp_path, "no-starttls", lambda: monkeypatch.setattr(Opening, "run", run)
     )
     assert line == "<-- MAIL FROM:<someone@example.test>"
 
@@ -199,7 +200,7 @@ async def test_a_notification_with_the_message_in_clear(
         record = (await proven(lab, sender, "no-starttls"))["no-starttls"]
     assert record.proof.verdict is LEAKED
     assert proving_line(record).startswith("<-- MAIL FROM:<>")
-    assert record.proof.because.startswith("good was shown MAIL in clear text")
+    assert record.proof.because.startswith("MAIL came in clear text at another receiver, good")
     (leaking,) = (s for s in record.sessions if s.receiver == "good")
     assert f"{record.marked.mark} ends here.".encode() in leaking.messages[0].content
 
@@ -218,7 +219,7 @@ async def test_auth_before_verifying(lab: Lab) -> None:
     found = await proven(lab, LogsInFirst(lab), "expired")
     assert verdicts(found)["expired"] is LEAKED
     assert proving_line(found["expired"]) == "<-- AUTH PLAIN [redacted]"
-    assert "expired was shown AUTH in clear text" in found["expired"].proof.because
+    assert found["expired"].proof.because.startswith("AUTH came in clear text")
 
 
 class ReusesSessions(SmallClient):
