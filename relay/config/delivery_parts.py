@@ -40,6 +40,7 @@ def read_delivery(shape: PolicyShape, tree: SourceTree, report: Report) -> Deliv
         command_timeout=shape.command_timeout or default.command_timeout,
         schedule=schedule if reply is ReplyMode.QUEUED else ONE_TRY,
         bare_line_ends=shape.bare_line_ends or default.bare_line_ends,
+        reuse=shape.reuse or default.reuse,
     )
 
 

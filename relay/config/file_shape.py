@@ -47,6 +47,7 @@ from relay.config.file_types import (
     RelayName,
     Reply,
     RequiredOnBad,
+    ReuseChoice,
     ScheduleName,
     Server,
     Setting,
@@ -381,6 +382,9 @@ class PolicyShape(TlsChoices):
     """How long to wait for a connection to a host. Default: 5s."""
     command_timeout: OptionalDuration = Field(default=None, examples=["10s"])
     """How long to wait for a host's reply to one command. Default: 10s."""
+    reuse: ReuseChoice = Field(default=None, title="Whether messages share a session")
+    """`off`: each message has a connection to the host and a handshake of its own. `on`: a session
+    is kept for the next message to the same host under the same policy. Default: off."""
     retry: Retry | None = None
     """When mail is tried again: `none`, `salesforce` (9 tries, gaps doubling from 5m, 24h), or a
     mapping. Default: salesforce when queued; an inline reply comes after one try."""

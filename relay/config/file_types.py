@@ -11,7 +11,7 @@ from relay.config import values
 from relay.core.addresses import Domain, DomainPattern
 from relay.core.codebook import CodeBook, CodeEntry
 from relay.core.codebook_data import CODE_BOOKS
-from relay.core.delivery import BareLineEnds
+from relay.core.delivery import BareLineEnds, Reuse
 from relay.core.destinations import RoutedTo, ToCapture, ToHost, ToScenario
 from relay.core.email_relays import AuthMechanism, Secret
 from relay.core.records import ReplyMode
@@ -216,6 +216,11 @@ LineEndChoice: TypeAlias = Annotated[
     BareLineEnds | None,
     _choice({choice.value: choice for choice in BareLineEnds}, "what to do about bare line ends"),
     _one_of(*(choice.value for choice in BareLineEnds)),
+]
+ReuseChoice: TypeAlias = Annotated[
+    Reuse | None,
+    _choice({choice.value: choice for choice in Reuse}, "whether messages share a session"),
+    _one_of(*(choice.value for choice in Reuse)),
 ]
 PreferredVerify: TypeAlias = Annotated[
     OnBadCertificate | None,

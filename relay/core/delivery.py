@@ -37,6 +37,16 @@ class BareLineEnds(Enum):
     """Each becomes CR LF; the session's record says how many there were."""
 
 
+@unique
+class Reuse(Enum):
+    """Whether messages may share a session with a host."""
+
+    OFF = "off"
+    """Each message has a connection, a handshake and evidence of its own."""
+    ON = "on"
+    """A session is kept for the next message to the same host under the same policy."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """How long to wait for a host, when to answer, when to try again, which lines to take.
@@ -51,6 +61,7 @@ class Delivery:
     command_timeout: timedelta = timedelta(seconds=10)
     schedule: RetrySchedule = ONE_TRY
     bare_line_ends: BareLineEnds = BareLineEnds.REFUSE
+    reuse: Reuse = Reuse.OFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

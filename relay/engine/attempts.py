@@ -12,12 +12,18 @@ from typing import Final, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
+from relay.core.delivery import Reuse
 from relay.core.destinations import ToNowhere
 from relay.core.outcomes import (
+    ConnectionFailure,
+    ConnectionProblem,
     Delivered,
     Failure,
     LocalProblem,
     LocalRefusal,
+    Outcome,
+    PeerRefusal,
+    Stage,
     TlsRefusal,
     outcome_of,
 )
@@ -37,9 +43,11 @@ from relay.core.tls_policy import PolicyMatch
 from relay.core.verdicts import Terminate, Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.engine.slots import Slots
+from relay.outbound.pool import PoolKey, PoolLimits, SessionPool
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
 from relay.outbound.transaction import Admitted
 from relay.tls.rejudge import rejudge
+from relay.tls.trust import TrustStore
 
 log = logging.getLogger("relay.engine")
 
@@ -64,10 +72,58 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """An attempt's records."""
+    """An attempt's records.
+
+    `gone` is a session that was kept for this message, and that the host had closed meanwhile.
+    """
 
     attempt: Attempt
     session: Session | None
+    gone: Session | None = None
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """All sessions, the oldest first."""
+        return tuple(session for session in (self.gone, self.session) if session is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """How a message fared in one session."""
+
+    session: Session
+    verdict: Verdict | None
+    tested: WouldBe | None
+    outcomes: tuple[RecipientOutcome, ...]
+
+    @property
+    def came_too_late(self) -> bool:
+        """Whether the host had ended the session before it heard of the message.
+
+        421 in reply to MAIL says the same in words (RFC 5321 section 3.8).
+        """
+        return any(_at_mail(entry.outcome) for entry in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Use:
+    """What a session is wanted for."""
+
+    task: Task
+    step: Try
+    in_force: PolicyInForce
+    key: PoolKey
+    deadline: float | None
+
+    @property
+    def store(self) -> TrustStore:
+        """The anchors that the policy trusts."""
+        return self.in_force.stores.store(self.key.policy.trust)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the policy lets messages share a session."""
+        return self.in_force.policy.delivery.reuse is Reuse.ON
 
 
 class Attempts:
@@ -80,12 +136,22 @@ class Attempts:
         allow_external: bool,
         clock: Clock,
         new_id: Callable[[], str],
+        limits: PoolLimits | None = None,
     ) -> None:
         self._hostname = hostname
         self._allow_external = allow_external
         self._clock = clock
         self._new_id = new_id
         self._slots = Slots(in_all=SESSIONS, per_host=SESSIONS_PER_HOST)
+        self._pool = SessionPool(limits)
+
+    def retire(self) -> None:
+        """Close the sessions that are kept for other messages; returns at once."""
+        self._pool.retire()
+
+    async def close(self) -> None:
+        """Close the sessions that are kept for other messages, when none is being tried."""
+        await self._pool.close()
 
     def without_host(self, task: Task, step: NoHost) -> Result:
         """Record that no host could be tried, or that there was to be none."""
@@ -125,10 +191,62 @@ class Attempts:
     async def _make(
         self, task: Task, step: Try, in_force: PolicyInForce, deadline: float | None
     ) -> Result:
-        delivery = in_force.policy.delivery
         started_at = self._clock.now()
-        session = OutboundSession(
+        policy = judged_under(task.match.policy, step.in_clear)
+        relay = task.route.email_relay
+        key = PoolKey.of(
             step.hop,
+            policy,
+            in_force.contexts,
+            recipient_domain=task.domain,
+            credentials=relay.credentials if relay else None,
+        )
+        use = _Use(task=task, step=step, in_force=in_force, key=key, deadline=deadline)
+        gone: Session | None = None
+        tried: _Tried | None = None
+        if (kept := self._kept(use)) is not None:
+            kept.turn_to(self._new_id())
+            tried = await self._try(kept, use)
+            if tried.came_too_late:
+                gone, tried = tried.session, None
+        if tried is None:
+            self._pool.make_room(
+                step.hop, in_all=self._slots.left, per_host=self._slots.left_with(step.hop)
+            )
+            session = self._new_session(step.hop, in_force)
+            if gone is not None:
+                session.note(f"in place of session {gone.id}, which the host had ended")
+            tried = await self._try(session, use)
+        return self._result(
+            task,
+            step,
+            session=tried.session,
+            verdict=tried.verdict,
+            outcomes=tried.outcomes,
+            started_at=started_at,
+            tested=tried.tested,
+            gone=gone,
+        )
+
+    def _kept(self, use: _Use) -> OutboundSession | None:
+        """Return a session that stands already, where the policy lets messages share one."""
+        if not use.may_share:
+            return None
+        while (session := self._pool.take(use.key)) is not None:
+            if not session.outlived(
+                use.key.policy,
+                recipient_domain=use.task.domain,
+                store=use.store,
+                examined=use.in_force.examined,
+            ):
+                return session
+            self._pool.discard(session)
+        return None
+
+    def _new_session(self, hop: Hop, in_force: PolicyInForce) -> OutboundSession:
+        delivery = in_force.policy.delivery
+        return OutboundSession(
+            hop,
             options=SessionOptions(
                 local_hostname=self._hostname,
                 connect_timeout=delivery.connect_timeout,
@@ -138,14 +256,18 @@ class Attempts:
             now=self._clock.now,
             session_id=self._new_id(),
         )
-        relay = task.route.email_relay
+
+    async def _try(self, session: OutboundSession, use: _Use) -> _Tried:
+        """Try the message in this session, which is kept or closed behind it."""
+        task, step, in_force, policy = use.task, use.step, use.in_force, use.key.policy
         verdict: Verdict | None = None
         tested: WouldBe | None = None
         outcomes: tuple[RecipientOutcome, ...]
-        policy = judged_under(task.match.policy, step.in_clear)
+        ready = False
         try:
-            async with asyncio.timeout_at(deadline):
-                await session.connect(policy, in_force.contexts)
+            async with asyncio.timeout_at(use.deadline):
+                if session.carried == 1:
+                    await session.connect(policy, in_force.contexts)
                 if session.failure is not None:
                     outcomes = _all(task.recipients, session.failure)
                 else:
@@ -153,7 +275,8 @@ class Attempts:
                     admission = await session.admit(
                         policy,
                         recipient_domain=task.domain,
-                        store=in_force.stores.store(policy.trust),
+                        store=use.store,
+                        examined=in_force.examined,
                     )
                     verdict = admission.verdict
                     match admission:
@@ -164,8 +287,9 @@ class Attempts:
                                 task.envelope,
                                 task.recipients,
                                 task.content,
-                                credentials=relay.credentials if relay else None,
+                                credentials=use.key.credentials,
                             )
+                            ready = use.may_share
                         case _:
                             assert_never(admission)
         except TimeoutError:
@@ -177,16 +301,13 @@ class Attempts:
             )
             outcomes = _all(task.recipients, broken)
         finally:
-            await session.close()
-        return self._result(
-            task,
-            step,
-            session=session.record(),
-            verdict=verdict,
-            outcomes=outcomes,
-            started_at=started_at,
-            tested=tested,
-        )
+            ready = ready and await session.keep()
+            if not ready:
+                await session.close()
+        tried = _Tried(session=session.record(), verdict=verdict, tested=tested, outcomes=outcomes)
+        if ready:
+            self._pool.put(use.key, session)
+        return tried
 
     def _result(
         self,
@@ -198,6 +319,7 @@ class Attempts:
         outcomes: tuple[RecipientOutcome, ...],
         started_at: datetime,
         tested: WouldBe | None = None,
+        gone: Session | None = None,
     ) -> Result:
         attempt = Attempt(
             id=self._new_id(),
@@ -216,7 +338,7 @@ class Attempts:
             hosts=task.hosts,
             tested=tested,
         )
-        return Result(attempt=attempt, session=session)
+        return Result(attempt=attempt, session=session, gone=gone)
 
 
 def _tested(
@@ -232,6 +354,7 @@ def _tested(
         host=step.hop.host,
         recipient_domain=task.domain,
         stores=in_force.stores,
+        examined=in_force.examined,
     ).verdict
     if not isinstance(verdict, Terminate):
         return WouldBe(setting=policy.setting, verdict=verdict)
@@ -240,6 +363,18 @@ def _tested(
     )
     entry = in_force.policy.codes.entry(refusal)
     return WouldBe(setting=policy.setting, verdict=verdict, code=entry.status, text=entry.text)
+
+
+def _at_mail(outcome: Outcome) -> bool:
+    if isinstance(outcome, Delivered):
+        return False
+    match outcome.failure:
+        case ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.MAIL):
+            return True
+        case PeerRefusal(reply=Reply(code=421), stage=Stage.MAIL):
+            return True
+        case _:
+            return False
 
 
 def _late(step: Try, in_force: PolicyInForce) -> LocalRefusal:

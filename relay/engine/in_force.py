@@ -7,22 +7,24 @@ force; hence a reload reads them anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from relay.core.delivery import Policy
 from relay.lab.authority import LabAuthority
 from relay.tls.contexts import ClientContexts
+from relay.tls.examined import ExaminedChains
 from relay.tls.trust import TrustStores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInForce:
-    """A policy with its TLS contexts and trust anchors."""
+    """A policy with its TLS contexts and trust anchors, and what was found in chains under them."""
 
     policy: Policy
     contexts: ClientContexts
     stores: TrustStores
+    examined: ExaminedChains = field(default_factory=ExaminedChains)
 
     @classmethod
     def load(cls, policy: Policy, authority: LabAuthority) -> Self:

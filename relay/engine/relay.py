@@ -119,7 +119,9 @@ class Relay:
         self._observer = observer or Unobserved()
         self._writes = writes
         self._channels = tuple(channels)
+        self._server_certificate: ServerCertificate
         self._steering: Steering
+        self._attempts: Attempts
         self._listeners: Listeners
         self._stack = contextlib.AsyncExitStack()
         self._in_force: PolicyInForce
@@ -151,6 +153,11 @@ class Relay:
     def journal(self) -> JournalReader:
         """The records."""
         return self._journal
+
+    @property
+    def server_certificate(self) -> ServerCertificate:
+        """What its listeners serve: the files of the options, or one of the lab's."""
+        return self._server_certificate
 
     @property
     def steering(self) -> Steering:
@@ -185,6 +192,7 @@ class Relay:
         that the policy names can't be used; then the policy of before stays in force.
         """
         self._in_force = await asyncio.to_thread(PolicyInForce.load, policy, self._lab.authority)
+        self._attempts.retire()
 
     def _new_id(self) -> str:
         return make_id(self._clock.now(), secrets.randbits(ENTROPY_BITS))
@@ -229,12 +237,7 @@ class Relay:
             journal=journal.reader, flags=flags, policy=lambda: self.policy, new_id=self._new_id
         )
         rounds = Rounds(
-            attempts=Attempts(
-                hostname=options.hostname,
-                allow_external=options.allow_external,
-                clock=self._clock,
-                new_id=self._new_id,
-            ),
+            attempts=self._open_attempts(),
             settler=Settler(
                 hostname=options.hostname, new_id=self._new_id, earlier_soft=flags.earlier_soft
             ),
@@ -307,6 +310,7 @@ class Relay:
 
         async def stop() -> None:
             """Let clients and queue end side by side, then notices: one grace for all of them."""
+            self._attempts.retire()
             grace = self._options.grace.total_seconds()
             until = asyncio.get_running_loop().time() + grace
             async with asyncio.TaskGroup() as closing:
@@ -319,6 +323,17 @@ class Relay:
 
     def _observed(self, writer: JournalWriter) -> JournalWriter:
         return writer if self._writes is None else ObservedWriter(writer, self._writes)
+
+    def _open_attempts(self) -> Attempts:
+        """Make what tries hosts; its idle sessions are closed when nothing is in hand any more."""
+        self._attempts = Attempts(
+            hostname=self._options.hostname,
+            allow_external=self._options.allow_external,
+            clock=self._clock,
+            new_id=self._new_id,
+        )
+        self._stack.push_async_callback(self._attempts.close)
+        return self._attempts
 
     async def _open_notifier(
         self, journal: JournalReader, submit: Callable[[NewMessage], Awaitable[None]]
@@ -344,6 +359,7 @@ class Relay:
 
     def _server_context(self, authority: LabAuthority) -> SSLContext:
         certificate = self._certificate(authority)
+        self._server_certificate = certificate
         return server_context(chain=certificate.chain, key=certificate.key)
 
     def _certificate(self, authority: LabAuthority) -> ServerCertificate:

@@ -187,8 +187,7 @@ class Rounds:
             pending = [recipient for together in tries.values() for recipient in together]
 
     async def _record(self, message: InHand, result: Result) -> None:
-        sessions = (result.session,) if result.session else ()
-        await self._write(message, Batch(sessions=sessions, attempts=(result.attempt,)))
+        await self._write(message, Batch(sessions=result.sessions, attempts=(result.attempt,)))
         message.attempts.append(result.attempt)
         self._observer.attempted(message.envelope, result.attempt, result.session)
 

@@ -18,6 +18,7 @@ from relay.core.routing import Hop
 class _Host:
     free: asyncio.Semaphore
     users: int = 0
+    held: int = 0
 
 
 class Slots:
@@ -25,7 +26,9 @@ class Slots:
 
     def __init__(self, *, in_all: int, per_host: int) -> None:
         self._free = asyncio.Semaphore(in_all)
+        self._in_all = in_all
         self._per_host = per_host
+        self._held = 0
         self._hosts: dict[tuple[str, int], _Host] = {}
 
     @contextlib.asynccontextmanager
@@ -36,8 +39,24 @@ class Slots:
         host.users += 1
         try:
             async with host.free, self._free:
-                yield
+                self._held += 1
+                host.held += 1
+                try:
+                    yield
+                finally:
+                    self._held -= 1
+                    host.held -= 1
         finally:
             host.users -= 1
             if not host.users:
                 del self._hosts[key]
+
+    @property
+    def left(self) -> int:
+        """How many more sessions there may be."""
+        return self._in_all - self._held
+
+    def left_with(self, hop: Hop) -> int:
+        """How many more sessions there may be with this host."""
+        host = self._hosts.get((hop.address, hop.port))
+        return self._per_host - (host.held if host is not None else 0)

@@ -21,7 +21,7 @@ from typing import Self, assert_never
 from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
 from relay.core.evidence import HandshakeDone, TlsEvidence
-from relay.core.faults import TlsFault
+from relay.core.faults import FaultKind, TlsFault
 from relay.core.outcomes import Failure, TlsRefusal
 from relay.core.records import Session, SessionDirection
 from relay.core.routing import Hop
@@ -53,7 +53,8 @@ class OutboundSession:
 
     A session that is kept for another message has a record for each: the first tells of the
     opening, and those behind it of their own message alone, so that none grows with the number of
-    messages and each is durable with its attempt. `carried` counts the messages.
+    messages and each is durable with its attempt. `carried` counts the messages; `opened_at` is a
+    time of the event loop.
 
     `failure` is why there is no usable session, where TLS is not the reason; such a session can't
     be judged.
@@ -66,6 +67,7 @@ class OutboundSession:
         self.hop = hop
         self.failure: Failure | None = None
         self.carried = 1
+        self.opened_at = asyncio.get_running_loop().time()
         self._first_id: str | None = None
         self._now = now
         self._started_at = now()
@@ -162,6 +164,37 @@ class OutboundSession:
                 return NotAdmitted(verdict=verdict, failure=failure)
             case _:
                 assert_never(verdict)
+
+    def note(self, text: str) -> None:
+        """Add a remark to the transcript."""
+        self._transcript.note(text)
+
+    def outlived(
+        self,
+        policy: TlsPolicy,
+        *,
+        recipient_domain: Domain,
+        store: TrustStore,
+        examined: ExaminedChains,
+    ) -> bool:
+        """Whether a fault has come up since the handshake: something has expired meanwhile.
+
+        A new session would show that, and so this one is not to hide it.
+        """
+
+        def kinds(at: datetime) -> list[FaultKind]:
+            faults = examine(
+                self.evidence,
+                policy,
+                host=self.hop.host,
+                recipient_domain=recipient_domain,
+                at=at,
+                store=store,
+                examined=examined,
+            )
+            return [fault.kind for fault in faults]
+
+        return kinds(self._now()) != kinds(self.evidence.observed_at)
 
     async def keep(self) -> bool:
         """Make ready for another message; return whether the session can be trusted with one.

@@ -66,15 +66,18 @@ class ExaminedChains:
 
         `about` is what the result is relative to, by identity: a trust store.
         """
-        whole = (key, id(about))
-        kept = self._kept.get(whole)
-        if kept is not None and kept.holds(at):
-            self._kept.move_to_end(whole)
-            # Keys of different results differ, so that what was kept is of this type.
-            return kept.found  # type: ignore[return-value]
+        whole: Hashable = (key, id(about))
+        for kept_as in (whole, (whole, at)):
+            kept = self._kept.get(kept_as)
+            if kept is not None and kept.holds(at):
+                self._kept.move_to_end(kept_as)
+                # Keys of different results differ, so that what was kept is of this type.
+                return kept.found  # type: ignore[return-value]
         result = find()
-        self._kept[whole] = _kept(result, about, at)
-        self._kept.move_to_end(whole)
+        kept = _kept(result, about, at)
+        kept_as = whole if kept.instant is None else (whole, at)
+        self._kept[kept_as] = kept
+        self._kept.move_to_end(kept_as)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return result.found
