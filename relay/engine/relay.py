@@ -120,6 +120,7 @@ class Relay:
         self._writes = writes
         self._channels = tuple(channels)
         self._server_certificate: ServerCertificate
+        self._server_certificate: ServerCertificate
         self._steering: Steering
         self._attempts: Attempts
         self._listeners: Listeners
@@ -153,6 +154,11 @@ class Relay:
     def journal(self) -> JournalReader:
         """The records."""
         return self._journal
+
+    @property
+    def server_certificate(self) -> ServerCertificate:
+        """What its listeners serve: the files of the options, or one of the lab's."""
+        return self._server_certificate
 
     @property
     def server_certificate(self) -> ServerCertificate:
@@ -359,6 +365,7 @@ class Relay:
 
     def _server_context(self, authority: LabAuthority) -> SSLContext:
         certificate = self._certificate(authority)
+        self._server_certificate = certificate
         self._server_certificate = certificate
         return server_context(chain=certificate.chain, key=certificate.key)
 
