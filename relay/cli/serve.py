@@ -39,6 +39,7 @@ from relay.cli.web_port import (
     WebOption,
     WebPort,
     WebPortOption,
+    WebTlsOption,
     managed,
     web_lines,
     web_options,
@@ -131,6 +132,7 @@ def serve(
     web_listen: WebListenOption = LOOPBACK,
     web_host: WebHostOption = None,
     read_only: ReadOnlyOption = False,
+    web_tls: WebTlsOption = False,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
@@ -168,7 +170,12 @@ def serve(
         lab_scripts=open_scripts(lab_script),
     )
     port = web_options(
-        wanted=web, listen=web_listen, port=web_port, hosts=web_host, read_only=read_only
+        wanted=web,
+        listen=web_listen,
+        port=web_port,
+        hosts=web_host,
+        read_only=read_only,
+        tls=web_tls,
     )
     set_up_log(log_format)
     _run(

@@ -59,6 +59,15 @@ ReadOnlyOption = Annotated[
     ),
 ]
 
+WebTlsOption = Annotated[
+    bool,
+    typer.Option(
+        "--web-tls",
+        envvar="RELAY_WEB_TLS",
+        help="Speak HTTPS on the management port, with the relay's own certificate.",
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebPort:
@@ -69,6 +78,7 @@ class WebPort:
     hosts: tuple[str, ...]
     read_only: bool
     token: str | None = field(repr=False)
+    tls: bool = False
 
     @property
     def open_to_strangers(self) -> bool:
@@ -84,11 +94,17 @@ class WebPort:
         """Listen, so that clients may connect; raise WebListenError."""
         from relay.web.binding import bind
 
-        return bind(self.listen, self.port)
+        return bind(self.listen, self.port, tls=self.tls)
 
 
 def web_options(
-    *, wanted: bool, listen: str, port: int, hosts: list[str] | None, read_only: bool
+    *,
+    wanted: bool,
+    listen: str,
+    port: int,
+    hosts: list[str] | None,
+    read_only: bool,
+    tls: bool = False,
 ) -> WebPort | None:
     """Return what the options ask for, None for no port; end the command if they make no sense."""
     if not wanted:
@@ -97,7 +113,12 @@ def web_options(
     if token is not None and not token.strip():
         fail(f"{TOKEN} is set and empty", hint="Give it a value, or unset it to need no token.")
     return WebPort(
-        listen=listen, port=port, hosts=tuple(hosts or ()), read_only=read_only, token=token
+        listen=listen,
+        port=port,
+        hosts=tuple(hosts or ()),
+        read_only=read_only,
+        token=token,
+        tls=tls,
     )
 
 
@@ -150,11 +171,15 @@ async def _serve(
     await asyncio.to_thread(_load)
     from relay.web.app import management_app
     from relay.web.safety import Access
-    from relay.web.server import WebServer
+    from relay.web.server import WebCertificate, WebServer
 
     access = Access(names=wanted.hosts, token=wanted.token, read_only=wanted.read_only)
     app = management_app(lab, readiness=readiness, access=access, bound=bound.host, served=served)
-    async with WebServer(app, bound):
+    certificate = None
+    if wanted.tls and served is not None:
+        own = served.relay.server_certificate
+        certificate = WebCertificate(chain=own.chain, key=own.key)
+    async with WebServer(app, bound, certificate=certificate):
         await over.wait()
         if served is not None:
             # A client of the event stream would hold the server up to the end of its grace.

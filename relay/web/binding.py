@@ -25,20 +25,24 @@ class WebListenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A socket that listens: `host` is numeric, `port` the real one. A server will close it."""
+    """A socket that listens: `host` is numeric, `port` the real one. A server will close it.
+
+    `tls` says that HTTPS is spoken.
+    """
 
     socket: socket.socket
     host: str
     port: int
+    tls: bool = False
 
     @property
     def url(self) -> str:
         """Where a client on this machine finds it."""
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{_place(reachable, self.port)}"
+        return f"{'https' if self.tls else 'http'}://{_place(reachable, self.port)}"
 
 
-def bind(host: str, port: int) -> Bound:
+def bind(host: str, port: int, *, tls: bool = False) -> Bound:
     """Listen on a host's first address; port 0 takes any free one. Raises WebListenError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -57,7 +61,7 @@ def bind(host: str, port: int) -> Bound:
         bound.close()
         raise WebListenError(host=host, port=port, why=_reason(error)) from None
     address, real_port = bound.getsockname()[:2]
-    return Bound(socket=bound, host=address, port=real_port)
+    return Bound(socket=bound, host=address, port=real_port, tls=tls)
 
 
 def _reason(error: OSError) -> str:

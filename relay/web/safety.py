@@ -135,7 +135,7 @@ def _same_origin(app: ASGIApp) -> ASGIApp:
     """Refuse what a page of another origin makes a browser send; other clients say no origin."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in _READING or _is_ours(Headers(scope=scope)):
+        if scope["method"] in _READING or _is_ours(scope):
             await app(scope, receive, send)
             return
         refused = Problem(
@@ -148,12 +148,14 @@ def _same_origin(app: ASGIApp) -> ASGIApp:
     return guard
 
 
-def _is_ours(headers: Headers) -> bool:
+def _is_ours(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
     if headers.get("sec-fetch-site", "none").lower() not in {"same-origin", "none"}:
         return False
     origin = headers.get("origin")
     # The Host header was checked before; an opaque origin is "null".
-    return origin is None or origin.lower() == f"http://{headers.get('host', '').lower()}"
+    own = f"{scope['scheme']}://{headers.get('host', '')}"
+    return origin is None or origin.lower() == own.lower()
 
 
 def _security_headers(app: ASGIApp) -> ASGIApp:

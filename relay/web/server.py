@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -22,6 +24,14 @@ MAX_CONNECTIONS: Final = 100
 
 Without a bound they could use up the file descriptors that mail needs.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebCertificate:
+    """A certificate chain and its key, both PEM files, to speak HTTPS with."""
+
+    chain: Path
+    key: Path
 
 
 class _Uvicorn(uvicorn.Server):
@@ -44,7 +54,8 @@ class WebServer:
     """Serves `app` on a socket that listens; an asynchronous context manager.
 
     Entered, it answers. At its end no connection is left, whatever clients do: those that are idle
-    are closed at once, the others after `grace`. The socket is closed with it.
+    are closed at once, the others after `grace`. The socket is closed with it. `certificate` is
+    needed where HTTPS is spoken.
     """
 
     def __init__(
@@ -54,7 +65,10 @@ class WebServer:
         *,
         grace: timedelta = GRACE,
         max_connections: int = MAX_CONNECTIONS,
+        certificate: WebCertificate | None = None,
     ) -> None:
+        if bound.tls is not (certificate is not None):
+            raise ValueError("a certificate belongs to HTTPS, and only to it")
         self._bound = bound
         self._grace = grace.total_seconds()
         self._server = _Uvicorn(
@@ -68,6 +82,8 @@ class WebServer:
                 log_level="error",
                 server_header=False,
                 proxy_headers=False,
+                ssl_certfile=certificate.chain if certificate else None,
+                ssl_keyfile=certificate.key if certificate else None,
                 # uvicorn counts the connection that asks as well.
                 limit_concurrency=max_connections + 1,
             )
