@@ -12,7 +12,7 @@ from inbound_harness import House, OpenHouse, spoken
 from relay.core.delivery import BareLineEnds
 from relay.inbound.content import ContentProblem, ContentReader
 from relay.inbound.limits import InboundLimits
-from relay.inbound.line_ends import LineEnds, line_ends
+from relay.inbound.line_ends import LineEnds, all_plain, line_ends
 
 SMUGGLED = b"MAIL FROM:<evil@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nevil\r\n.\r\n"
 SEQUENCES = {
@@ -163,3 +163,9 @@ def test_the_modes_differ_in_bare_line_ends_alone(octets: bytes) -> None:
     assert (refused is ContentProblem.BARE_LINE_END) is not readings[0].line_ends.proper
     if readings[0].line_ends.proper:
         assert refused == made
+
+
+@given(octets=octets)
+def test_all_plain_is_what_needs_no_second_look(octets: bytes) -> None:
+    lines = b"\r\n" + octets
+    assert all_plain(lines) is (line_ends(lines).proper and b"\r\n." not in lines)
