@@ -60,6 +60,8 @@ class Told(Enum):
     """In reply to the end of data, or to a command before it."""
     NOTIFICATION = "notification"
     """By a delivery status notification that reached the lab (RFC 3464)."""
+    OPERATOR = "operator"
+    """By something that the lab can't see; whoever ran the proof says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

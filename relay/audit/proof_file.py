@@ -13,13 +13,13 @@ import json
 import platform
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from relay import __version__
-from relay.audit.proof import Verdict
+from relay.audit.proof import Reported, Told, Verdict
 from relay.audit.prove import ScenarioRecord, judge_again, promises_of
 from relay.core.jsonform import Json, to_json
 from relay.core.settings import TlsSetting
@@ -132,6 +132,21 @@ def load(text: str) -> Reading:
         changed=tuple(_changes(proof.scenarios, again)),
         other_promises=proof.promises_sha256 != promises_digest(proof.claim),
     )
+
+
+def with_bounces(proof: Proof, scenarios: Sequence[str]) -> Proof:
+    """Return a proof to which its operator adds that the sender gave up on these scenarios.
+
+    It is the operator's word and recorded as such: it ends a story, and hides no leak.
+    """
+    said = Reported(
+        by=Told.OPERATOR, text="the sender gave up, says whoever ran the proof", final=True
+    )
+    told = [
+        replace(record, reported=said) if record.marked.scenario in scenarios else record
+        for record in proof.scenarios
+    ]
+    return replace(proof, scenarios=judge_again(told, promises_of(proof.claim)))
 
 
 def _changes(

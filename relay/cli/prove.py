@@ -82,6 +82,14 @@ def prove(
     verify: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Judge a saved proof again; send nothing.")
     ] = None,
+    bounced: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="With --verify: scenarios for which the sender was told, where the lab can't "
+            "see it, that it gave up. Your word, and recorded as that.",
+        ),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the proof with all its evidence.")
     ] = None,
@@ -97,12 +105,15 @@ def prove(
     credentials in RELAY_PROVE_USER and RELAY_PROVE_PASSWORD it is logged in to. Exits 1 for a
     leak or a message that was refused without need, 3 where something could not be determined.
     """
-    from relay.audit.proof_file import dump
-
     if verify is not None:
-        if relay or listen or save:
-            fail("--verify sends nothing; it goes with --json, --junit and --html alone")
-        _verify(verify, junit=junit, html=html, as_json=json)
+        if relay or listen or (save and not bounced):
+            fail("--verify sends nothing; it goes with --bounced, --json, --junit and --html")
+        proof = _verified(verify, as_json=json)
+        if bounced is not None:
+            proof = _told(proof, bounced)
+        _finish(proof, save=save, junit=junit, html=html, as_json=json)
+    if bounced is not None:
+        fail("--bounced adds to a saved proof", hint="Give the file with --verify.")
     if listen is None and (ports or public_name or domain or cert or key):
         fail("--public-name, --ports, --domain, --cert and --key go with --listen")
     if listen is not None and (relay or public_name is None or scenarios is None):
@@ -136,17 +147,27 @@ def prove(
         proof = prove_relay(wanted, relay, base_port=base_port, addresses=addresses, state=state)
     else:
         proof = prove_ourselves(wanted)
+    _finish(proof, save=save, junit=junit, html=html, as_json=json)
+
+
+def _finish(
+    proof: Proof, *, save: Path | None, junit: Path | None, html: Path | None, as_json: bool
+) -> NoReturn:
+    """Keep and show a proof, and end the command as its verdicts say."""
+    from relay.audit.proof_file import dump
+    from relay.audit.proof_report import report
+
     if save is not None:
         try:
             save.write_text(dump(proof), encoding="utf-8")
         except OSError as error:
             fail(f"can't write {save}: {error.strerror}")
-    _deliver(proof, junit=junit, html=html, as_json=json)
+    deliver(report(proof), _plain(proof), as_json=as_json, junit=junit, html=html)
     raise typer.Exit(_exit_code(proof))
 
 
-def _verify(file: Path, *, junit: Path | None, html: Path | None, as_json: bool) -> NoReturn:
-    """Judge a file again; a verdict that does not follow from its evidence is the finding."""
+def _verified(file: Path, *, as_json: bool) -> Proof:
+    """Judge a file again; a verdict that does not follow from its evidence ends the command."""
     from relay.audit.proof_file import ProofFileError, load
     from relay.audit.proof_report import words
 
@@ -156,17 +177,31 @@ def _verify(file: Path, *, junit: Path | None, html: Path | None, as_json: bool)
         fail(f"can't read {file}: {getattr(error, 'strerror', None) or 'it is no text'}")
     except ProofFileError as error:
         fail(f"{file} can't be judged: {error}")
-    _deliver(reading.proof, junit=junit, html=html, as_json=as_json)
     if reading.other_promises:
-        say("The claim promises something else in this version than when the file was made.")
+        say("The claim promises something else in this version than in the file's.", err=True)
     for scenario, before, now in reading.changed:
-        say(f"CHANGED: {scenario} is {words(now)} by the evidence, and {words(before)} in the file")
+        say(
+            f"CHANGED: {scenario} is {words(now)} by the evidence, {words(before)} in the file.",
+            err=True,
+        )
     if reading.tampered:
-        say("TAMPERED: the digest does not fit what the file says.")
+        say("TAMPERED: the digest does not fit what the file says.", err=True)
     if not reading.holds:
         raise typer.Exit(ExitCode.FINDING)
-    say("Verified: every verdict follows from the evidence in the file, and the digest fits.")
-    raise typer.Exit(_exit_code(reading.proof))
+    # Not into a JSON document.
+    say("Verified: the digest fits, and every verdict follows from the evidence.", err=as_json)
+    return reading.proof
+
+
+def _told(proof: Proof, bounced: str) -> Proof:
+    """Add the operator's word; end the command for a scenario that is not in the proof."""
+    from relay.audit.proof_file import with_bounces
+
+    names = [name.strip() for name in bounced.split(",")]
+    known = [record.marked.scenario for record in proof.scenarios]
+    if unknown := [name for name in names if name not in known]:
+        fail(f"--bounced: the proof has no scenario {unknown[0]!r}", hint=", ".join(known))
+    return with_bounces(proof, names)
 
 
 def _exit_code(proof: Proof) -> ExitCode:
@@ -179,12 +214,6 @@ def _exit_code(proof: Proof) -> ExitCode:
         Verdict.OVER_BLOCKED: ExitCode.FINDING,
         Verdict.INCONCLUSIVE: ExitCode.UNDETERMINED,
     }[overall(proof)]
-
-
-def _deliver(proof: Proof, *, junit: Path | None, html: Path | None, as_json: bool) -> None:
-    from relay.audit.proof_report import report
-
-    deliver(report(proof), _plain(proof), as_json=as_json, junit=junit, html=html)
 
 
 def _plain(proof: Proof) -> Json:
