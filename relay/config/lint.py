@@ -63,6 +63,14 @@ def _settings(loaded: LoadedPolicy) -> Iterator[Problem]:
     used = _default_is_used(loaded)
     if used and shape.tls is not None:
         yield from _setting(loaded, ("tls",), shape.tls)
+    if shape.tls is TlsSetting.OFF:
+        yield _at(
+            loaded,
+            ("tls",),
+            "Salesforce may have Off for email relays alone: its documents disagree on whether the "
+            "Deliverability page offers it",
+            "Preferred is what an org has that nobody has changed",
+        )
     if used and _trusts_nobody(tls.default):
         yield _at(loaded, ("trust",), *_NOBODY)
     for index, rule in enumerate(shape.rules or []):

@@ -24,7 +24,6 @@ def route(to: str, match: str = "a.example") -> str:
 
 QUIET = [
     "",
-    "tls: Off",
     "tls: Preferred",
     VERIFY,
     VERIFY + route("mx.example.com"),
@@ -116,7 +115,12 @@ LOUD = [
         ("routes[1].match", 1, 55),
         "*.a.example goes to capture already",
     ),
-    ("tls: Off\n" + route("smtps://mx.example"), ("routes[0].to", 4, 9), "encrypted even under"),
+    (
+        "rules: [{match: a.example, tls: Off}]\n" + route("smtps://mx.example"),
+        ("routes[0].to", 4, 9),
+        "encrypted even under",
+    ),
+    ("tls: Off", ("tls", 1, 6), "Salesforce may have Off for email relays alone"),
     (
         "tls: Preferred\n" + route("smtps://mx.example"),
         ("routes[0].to", 4, 9),
