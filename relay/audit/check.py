@@ -111,7 +111,12 @@ class Checker:
         checker = self.checker_for(target)
 
         async def one(answer: HostAddress) -> HostCheck:
-            hop = Hop(host=answer.name, address=answer.address, port=answer.port, mode=answer.mode)
+            hop = Hop(
+                host=target.name or answer.name,
+                address=answer.address,
+                port=answer.port,
+                mode=answer.mode,
+            )
             async with slots:
                 return await checker.check(hop, preference=answer.preference, domain=target.domain)
 

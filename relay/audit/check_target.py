@@ -22,12 +22,14 @@ class Target:
     """One thing to check: `text` as the user named it, `to` where that is.
 
     `domain` is whose mail goes there: the domain itself, or else the host's name, or its address
-    as a literal (RFC 5321 section 4.1.3).
+    as a literal (RFC 5321 section 4.1.3). `name` is what the host is to be called, where that is
+    not what was connected to.
     """
 
     text: str
     to: Destination
     domain: Domain
+    name: Domain | None = None
 
     @property
     def in_lab(self) -> bool:
@@ -35,29 +37,35 @@ class Target:
         return isinstance(self.to, ToScenario)
 
 
-def parse_target(text: str, *, implicit: bool = False) -> Target:
+def parse_target(text: str, *, implicit: bool = False, name: str | None = None) -> Target:
     """Read DOMAIN, HOST:PORT, ADDRESS, [ADDRESS]:PORT, lab/NAME or NAME.lab.test.
 
     A domain stands for its MX records, and for the host of that name where it has none. With
-    `implicit`, or at port 465, TLS begins with the first octet; a domain is then a host. Raises
-    ValueError with a sentence, UnknownScenario for a name that the lab doesn't have.
+    `implicit`, or at port 465, TLS begins with the first octet; a domain is then a host. `name` is
+    asked for, and must be in the certificate, in place of the host's. Raises ValueError with a
+    sentence, UnknownScenario for a name that the lab doesn't have.
     """
     text = text.strip()
     if (scenario := _scenario(text)) is not None:
         find_scenario(scenario)
+        if name is not None:
+            raise ValueError(f"{text!r} is of the lab, whose hosts have names: give HOST:PORT")
         domain = parse_domain(f"{scenario}.{LAB_DOMAIN}")
         return Target(text=text, to=ToScenario(scenario=scenario), domain=domain)
     host, port = _host_and_port(text)
     literal = _address(host)
-    name = None if literal else parse_domain(host)
-    domain = name or Domain(f"[{'IPv6:' if ':' in host else ''}{literal}]")
-    if name is not None and port is None and not implicit:
-        return Target(text=text, to=ToMxOrHost(domain=name), domain=domain)
+    known = None if literal else parse_domain(host)
+    called = None if name is None else parse_domain(name)
+    domain = known or called or Domain(f"[{'IPv6:' if ':' in host else ''}{literal}]")
+    if known is not None and port is None and not implicit:
+        if called is not None:
+            raise ValueError(f"{text!r} is a domain, whose hosts have names: give HOST:PORT")
+        return Target(text=text, to=ToMxOrHost(domain=known), domain=domain)
     if port is None:
         port = SMTPS_PORT if implicit else SMTP_PORT
     mode = TlsMode.IMPLICIT if implicit or port == SMTPS_PORT else TlsMode.STARTTLS
-    to = ToHost(host=str(name or literal), port=port, mode=mode)
-    return Target(text=text, to=to, domain=domain)
+    to = ToHost(host=str(known or literal), port=port, mode=mode)
+    return Target(text=text, to=to, domain=domain, name=called)
 
 
 def _scenario(text: str) -> str | None:

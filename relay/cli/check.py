@@ -52,6 +52,16 @@ def check(
     implicit: Annotated[
         bool, typer.Option("--implicit", help="TLS from the first octet; port 465 always is.")
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="HOST",
+            help="What the certificate must bear, and what is asked for (SNI), when the target is "
+            "an address or a forwarded port.",
+            show_default=False,
+        ),
+    ] = None,
     ciphers: Annotated[
         bool,
         typer.Option("--ciphers", help="Ask for each suite up to TLS 1.2: up to 64 sessions more."),
@@ -122,7 +132,7 @@ def check(
     from relay.core.jsonform import to_json
 
     wanted = Wanted(
-        targets=_targets([*(target or ()), *_lines(file)], implicit=implicit),
+        targets=_targets([*(target or ()), *_lines(file)], implicit=implicit, name=name),
         expectations=_expectations(expect or ()),
         trust=_trust(trust),
         book=_book(book),
@@ -181,7 +191,7 @@ def _lines(file: Path | None) -> Sequence[str]:
     return [line for line in lines if line]
 
 
-def _targets(texts: Sequence[str], *, implicit: bool) -> Sequence[Target]:
+def _targets(texts: Sequence[str], *, implicit: bool, name: str | None) -> Sequence[Target]:
     from relay.audit.check_target import parse_target
     from relay.lab.catalogue import UnknownScenario
 
@@ -191,12 +201,25 @@ def _targets(texts: Sequence[str], *, implicit: bool) -> Sequence[Target]:
     problems = []
     for text in dict.fromkeys(texts):
         try:
-            found.append(parse_target(text, implicit=implicit))
+            found.append(parse_target(text, implicit=implicit, name=name))
         except (ValueError, UnknownScenario) as error:
             problems.append(str(error))
     if problems:
         fail("; ".join(problems), hint="A target is a domain, HOST:PORT, ADDRESS or NAME.lab.test.")
+    if lacking := [why for each in found if (why := _why_unavailable(each))]:
+        fail("; ".join(lacking), code=ExitCode.UNDETERMINED)
     return found
+
+
+def _why_unavailable(target: Target) -> str | None:
+    """Return why this machine can't run the receiver of the lab that a target is."""
+    from relay.core.destinations import ToScenario
+    from relay.lab.availability import why_unavailable
+    from relay.lab.catalogue import LAB_SCENARIOS
+
+    if not isinstance(target.to, ToScenario) or target.to.scenario not in LAB_SCENARIOS:
+        return None
+    return why_unavailable(LAB_SCENARIOS[target.to.scenario])
 
 
 def _expectations(texts: Sequence[str]) -> Sequence[Expectation]:

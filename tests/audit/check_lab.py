@@ -23,7 +23,7 @@ from relay.lab.lab import Lab
 from relay.lab.lookups import LabLookups
 from relay.lab.received import ReceivedSession
 from relay.lookup.mx import MxResolver
-from relay.lookup.resolver import ChainedResolver, SystemResolver
+from relay.lookup.resolver import ChainedResolver, Resolver, SystemResolver
 from relay.outbound.session import SessionOptions
 from relay.tls.trust import TrustStores
 
@@ -61,7 +61,7 @@ class CheckedLab:
     """A lab, and a way to check what is in it."""
 
     lab: Lab
-    resolver: ChainedResolver
+    resolver: Resolver
     stores: TrustStores
 
     async def check(

@@ -14,8 +14,10 @@ from socket import socket
 from typing import Any
 
 import pytest
+import typer
 
 from relay.audit.evidence_file import load_evidence
+from relay.cli.check import check as run_check
 from relay.core.evidence import HandshakeDone
 
 RELAY = str(Path(sys.executable).with_name("relay"))
@@ -201,3 +203,13 @@ def test_evidence_of_an_address_can_be_kept_too(
     assert check(state, f"127.0.0.1:{closed_port}", "--save", str(kept)).returncode == 3
     (record,) = load_evidence(kept)
     assert (record.domain, record.seen) == ("[127.0.0.1]", ())
+
+
+def test_a_receiver_that_this_machine_can_not_run_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("relay.lab.availability.find_spec", lambda _: None)
+    with pytest.raises(typer.Exit) as ended:
+        run_check(target=["lab/rc4-only"])
+    assert ended.value.exit_code == 3
+    assert "rc4-only needs the library tlslite-ng" in capsys.readouterr().err

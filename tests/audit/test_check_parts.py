@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,15 +11,19 @@ import pytest
 from check_lab import checked_lab, options, terms
 
 from relay.audit.check import Reached, why_not_reached
+from relay.audit.check_host import Agreement
 from relay.audit.check_target import parse_target
 from relay.audit.check_verdicts import Expectation
+from relay.audit.rejudge import Rejudged
+from relay.cli.check_words import agreement_words
 from relay.core.addresses import Domain
 from relay.core.codebook_data import POSTFIX
 from relay.core.destinations import Destination, ToHost, ToMxOrHost, ToScenario
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Stage
-from relay.core.routing import Hop
-from relay.core.settings import TlsMode, TlsSetting
+from relay.core.routing import Hop, HostAddress
+from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.tls_policy import NamePolicy
+from relay.core.verdicts import Deliver
 from relay.lab.catalogue import UnknownScenario
 
 IMPLICIT = TlsMode.IMPLICIT
@@ -198,3 +203,67 @@ async def test_hosts_off_this_machine_are_not_connected_to(tmp_path: Path) -> No
         assert host.transcript == ()
         assert host.record.failure is not None
         assert "--allow-external" in why_not_reached(host.record.failure, host.hop)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A resolver that has one answer."""
+
+    hosts: tuple[HostAddress, ...]
+
+    async def resolve(self, to: Destination) -> tuple[HostAddress, ...]:
+        return self.hosts
+
+
+async def test_a_host_that_is_not_reached_is_passed_over_as_a_relay_would(tmp_path: Path) -> None:
+    async with checked_lab(tmp_path) as lab:
+        good = await lab.lab.address("good")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            first = replace(good, name="mx.closed.example", port=taken.getsockname()[1])
+            found = Fixed((replace(good, preference=20), replace(first, preference=10)))
+            (check,) = await replace(lab, resolver=found).check_targets(
+                [parse_target("bank.example")], judged_by=terms()
+            )
+        assert [(host.hop.host, host.reached) for host in check.hosts] == [
+            ("mx.closed.example", False),
+            ("mx.good.lab.test", True),
+        ]
+        assert [verdict.word for verdict in check.hosts[0].verdicts] == ["unknown"] * 5
+        assert check.verdicts[-1].word == "verified"
+        assert check.determined
+        assert len(check.record.seen) == 2
+
+
+@pytest.mark.parametrize(("name", "word"), [("mx.good.lab.test", "verified"), (None, "451 4.7.5")])
+async def test_a_forwarded_port_is_verified_by_the_name_that_was_given(
+    name: str | None, word: str, tmp_path: Path
+) -> None:
+    async with checked_lab(tmp_path) as lab:
+        good = await lab.lab.address("good")
+        target = parse_target(f"{good.address}:{good.port}", name=name)
+        (check,) = await lab.check_targets([target], judged_by=terms())
+        assert check.verdicts[-1].word == word
+        assert check.hosts[0].confirmation.agreement is Agreement.AGREES
+        assert check.domain == (name or "[127.0.0.1]")
+
+
+@pytest.mark.parametrize("text", ["bank.example", "lab/good"])
+def test_what_has_names_gets_none(text: str) -> None:
+    with pytest.raises(ValueError, match="give HOST:PORT"):
+        parse_target(text, name="mx.bank.example")
+
+
+async def test_a_disagreement_with_openssl_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*args: object, **kwargs: object) -> Rejudged:
+        return Rejudged(verdict=Deliver(protection=Protection.VERIFIED), faults=())
+
+    monkeypatch.setattr("relay.audit.check_host.rejudge", blind)
+    async with checked_lab(tmp_path) as lab:
+        (host,) = (await lab.check("expired"))["expired"].hosts
+        assert host.confirmation.agreement is Agreement.DIFFERS
+        told = agreement_words(host)
+        assert told is not None
+        assert told.startswith("DIFFERS from our examination: certificate has expired")
