@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,10 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 def test_every_recipe_that_a_scenario_names_exists() -> None:
     used = {card.recipe for card in SCENARIOS.values() if card.recipe is not None}
     assert used <= set(shipped_recipes())
+
+
+def test_each_module_of_the_tests_has_a_name_of_its_own() -> None:
+    """Without packages, pytest and mypy know a module by its file's name alone."""
+    modules = (REPOSITORY / "tests").rglob("*.py")
+    names = Counter(path.name for path in modules if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []

@@ -13,6 +13,7 @@ from relay.config.file_shape import (
     EmailRelayShape,
     PolicyShape,
     SalesforceShape,
+    Shape,
     keys_of,
 )
 from relay.config.schema import policy_schema
@@ -22,7 +23,7 @@ ROWS = dict(re.findall(r"^\| `([a-z_]+)` \| (.*?) \|", PAGE, re.MULTILINE))
 OPEN = {"bounce_management", "compliance_bcc"}
 """Keys whose values no list has."""
 
-SHAPES = {
+SHAPES: dict[str, type[Shape]] = {
     "salesforce": SalesforceShape,
     "salesforce.bounce_management": BounceShape,
     "email_relays": EmailRelayShape,
