@@ -203,11 +203,12 @@ def _recipient_way(record: MessageRecord, status: RecipientStatus) -> Renderable
     sessions = {session.id: session for session in record.sessions}
     attempts = [a for a in record.attempts if a.tried(status.recipient) is not None]
     if attempts:
-        grid.add_row("Rule", _rule(attempts[-1].rule))
         last = attempts[-1]
-        grid.add_row(
-            "Route", words(f"{last.route}, by {last.sent_by}" if last.sent_by else last.route)
-        )
+        grid.add_row("Rule", _rule(last.rule))
+        if last.sent_by:
+            grid.add_row("Way", words(f"{last.sent_by}: {last.route}"))
+        else:
+            grid.add_row("Route", words(last.route))
     for attempt in attempts:
         for label, text in _attempt(attempt, sessions, status.recipient):
             grid.add_row(label, text)
