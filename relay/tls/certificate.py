@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from OpenSSL import crypto
 
 from relay.core.faults import FAULT_ORDER, FaultKind, TlsFault
 from relay.core.tls_policy import CommonName
@@ -22,6 +23,7 @@ from relay.tls.examined import ExaminedChains, Result
 from relay.tls.names import ReferenceName, name_faults
 from relay.tls.openssl import objections
 from relay.tls.path import CertificationPath, build_path, signature_faults, trust_faults
+from relay.tls.pool import may_be_self_signed
 from relay.tls.purpose import extension_faults, purpose_faults
 from relay.tls.strength import strength_faults
 from relay.tls.trust import TrustStore
@@ -128,7 +130,15 @@ def _unexplained(
     found: Sequence[TlsFault],
 ) -> Iterator[TlsFault]:
     kinds = {fault.kind for fault in found}
-    for objection in objections(path, sent, store, at):
+    try:
+        objected = objections(path, sent, store, at)
+    except crypto.Error:
+        yield TlsFault(
+            kind=FaultKind.CERTIFICATE_INVALID,
+            detail="OpenSSL can't read a certificate of the chain",
+        )
+        return
+    for objection in objected:
         if not explains(kinds, objection.code):
             yield TlsFault(
                 kind=fault_for(objection.code),
@@ -143,6 +153,9 @@ def read_certificate(pem: str) -> x509.Certificate | None:
         # A host may send what the library frowns at; what is wrong with it is found by the checks.
         warnings.simplefilter("ignore")
         try:
-            return x509.load_pem_x509_certificate(pem.encode())
-        except ValueError:
+            certificate = x509.load_pem_x509_certificate(pem.encode())
+            # The library decodes a part when it is asked for; every check asks for the names.
+            may_be_self_signed(certificate)
+        except (ValueError, TypeError, x509.InvalidVersion):
             return None
+    return certificate

@@ -97,7 +97,7 @@ class ChainView:
 
 def view_chain(chain: Sequence[str], *, store: TrustStore, at: datetime) -> ChainView:
     """Read a chain (PEM, the host's own certificate first), as of a moment."""
-    read = [_readable(pem) for pem in chain]
+    read = [read_certificate(pem) for pem in chain]
     sent = [certificate for certificate in read if certificate is not None]
     links: list[ChainLink] = []
     unreadable: list[int] = []
@@ -123,17 +123,6 @@ def view_chain(chain: Sequence[str], *, store: TrustStore, at: datetime) -> Chai
         anchor=name_text(path.top.subject) if path.trusted else None,
         missing=name_text(path.top.issuer) if path.end is PathEnd.ISSUER_UNKNOWN else None,
     )
-
-
-def _readable(pem: str) -> x509.Certificate | None:
-    """Return a certificate whose names and keys can be compared; the library decodes late."""
-    certificate = read_certificate(pem)
-    try:
-        if certificate is not None:
-            may_be_self_signed(certificate)
-    except ValueError:
-        return None
-    return certificate
 
 
 def _link(
@@ -164,7 +153,7 @@ def _link(
             issuer_addresses=tuple(_issuer_addresses(certificate)),
             sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         )
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 
