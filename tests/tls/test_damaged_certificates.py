@@ -6,7 +6,6 @@ import random
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
