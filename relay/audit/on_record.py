@@ -10,8 +10,8 @@ host, and another machine's `relay what-if` reads them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,7 +21,7 @@ from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, Outcome
 from relay.core.records import Attempt, Session
 from relay.core.routing import Hop, RouteMatch, RouteOrigin
-from relay.core.settings import Protection
+from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver
 
 
@@ -71,35 +71,28 @@ class DomainRecord:
         return next((known for known in self.seen if known.hop == hop), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An attempt with the session that it was made in."""
-
-    attempt: Attempt
-    session: Session | None
+SessionOf = Callable[[str], Session | None]
+"""Returns the session of an id; None where it is not on record any more."""
 
 
 class Gathering:
     """Gathers what attempts show, in any order: of each domain and route the newest.
 
-    Holds one record for each host, and the answer to each recipient, however many attempts come.
+    Holds a few attempts for each host, and the answer to each recipient, however many come.
     """
 
     def __init__(self) -> None:
         self._found: dict[tuple[Domain, str], _Gathered] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, attempt: Attempt) -> None:
         """Take in an attempt."""
-        attempt = entry.attempt
         domain = parse_address(attempt.outcomes[0].recipient).domain
         found = self._found.setdefault((domain, attempt.route), _Gathered())
         is_newest = attempt.ended_at >= found.at
         if attempt.hop is not None:
             if is_newest:
                 found.at, found.hosts, found.problem = attempt.ended_at, attempt.hosts or None, None
-            known = found.seen.pop(attempt.hop, None) or _Host(HostRecord(hop=attempt.hop, at=_NO))
-            known.learn(entry)
-            found.seen[attempt.hop] = known
+            found.seen.setdefault(attempt.hop, _Host(attempt.hop, attempt)).learn(attempt)
             return
         failure = getattr(attempt.outcomes[0].outcome, "failure", None)
         if failure is None or _is_suppression(failure):
@@ -108,8 +101,8 @@ class Gathering:
         if is_newest:
             found.at, found.hosts, found.problem = attempt.ended_at, (), failure
 
-    def records(self) -> Iterator[DomainRecord]:
-        """Yield what was gathered."""
+    def records(self, session_of: SessionOf) -> Iterator[DomainRecord]:
+        """Yield what was gathered; only sessions that count are asked for."""
         for (domain, route), found in self._found.items():
             if found.seen or found.problem is not None:
                 yield DomainRecord(
@@ -117,7 +110,7 @@ class Gathering:
                     route=route,
                     hosts=found.hosts,
                     problem=found.problem,
-                    seen=tuple(host.record() for host in found.seen.values()),
+                    seen=tuple(host.record(session_of) for host in found.seen.values()),
                 )
 
 
@@ -134,37 +127,51 @@ class _Gathered:
 
 @dataclass(slots=True)
 class _Host:
-    known: HostRecord
-    answers: dict[tuple[str, bool], Answer] = field(default_factory=dict)
+    hop: Hop
+    newest: Attempt
+    tried_tls: Attempt | None = None
+    answers: dict[tuple[str, bool], tuple[datetime, Answer]] = field(default_factory=dict)
 
-    def record(self) -> HostRecord:
-        return replace(self.known, answers=tuple(self.answers.values()))
+    def learn(self, attempt: Attempt) -> None:
+        if attempt.ended_at >= self.newest.ended_at:
+            self.newest = attempt
+        may_try = not attempt.clear and attempt.rule.setting is not TlsSetting.OFF
+        if may_try and (self.tried_tls is None or attempt.ended_at >= self.tried_tls.ended_at):
+            self.tried_tls = attempt
+        if isinstance(attempt.verdict, Deliver):
+            in_clear = attempt.verdict.protection is Protection.CLEAR
+            for each in attempt.outcomes:
+                at, _ = self.answers.get((each.recipient, in_clear), (_NO, None))
+                if attempt.ended_at >= at:
+                    answer = Answer(
+                        recipient=each.recipient, in_clear=in_clear, outcome=each.outcome
+                    )
+                    self.answers[each.recipient, in_clear] = attempt.ended_at, answer
 
-    def learn(self, entry: Entry) -> None:
-        attempt = entry.attempt
-        if attempt.ended_at < self.known.at:
-            return
-        evidence = entry.session.evidence if entry.session else None
+    def record(self, session_of: SessionOf) -> HostRecord:
+        evidence = _evidence(self.newest, session_of)
+        if self.tried_tls is not self.newest and (evidence is None or _says_nothing(evidence)):
+            evidence = _evidence(self.tried_tls, session_of) or evidence
         failure = None
-        if attempt.verdict is None:
-            failure = getattr(attempt.outcomes[0].outcome, "failure", None)
-        if evidence is None or (self.known.evidence is not None and _says_nothing(evidence)):
-            evidence = self.known.evidence
-        self.known = HostRecord(
-            hop=self.known.hop,
-            at=attempt.ended_at,
+        if self.newest.verdict is None:
+            failure = getattr(self.newest.outcomes[0].outcome, "failure", None)
+        return HostRecord(
+            hop=self.hop,
+            at=self.newest.ended_at,
             evidence=evidence,
             failure=failure,
             broke_under_tls=failure is not None
             and evidence is not None
             and isinstance(evidence.handshake, HandshakeDone),
+            answers=tuple(answer for _, answer in self.answers.values()),
         )
-        if isinstance(attempt.verdict, Deliver):
-            in_clear = attempt.verdict.protection is Protection.CLEAR
-            for each in attempt.outcomes:
-                self.answers[each.recipient, in_clear] = Answer(
-                    recipient=each.recipient, in_clear=in_clear, outcome=each.outcome
-                )
+
+
+def _evidence(attempt: Attempt | None, session_of: SessionOf) -> TlsEvidence | None:
+    if attempt is None or attempt.session_id is None:
+        return None
+    session = session_of(attempt.session_id)
+    return session.evidence if session else None
 
 
 class Records:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relay.core.addresses import Domain
     from relay.core.delivery import Policy
     from relay.core.jsonform import Json
+    from relay.core.records import Session
     from relay.formats.destination_list import Listed
     from relay.journal.api import JournalReader
 
@@ -214,18 +215,25 @@ def _gather(
     journal: JournalReader | None, asking: Asking, *, since: datetime | None, count: bool
 ) -> _Gathered:
     """Read the journal once; with `count`, ask about what it holds."""
-    from relay.audit.on_record import Entry, Gathering
+    from relay.audit.on_record import Gathering
     from relay.cli.what_if_sources import messages_of
+    from relay.journal.api import NotFound
+
+    def session_of(session_id: str) -> Session | None:
+        assert journal is not None, "what was gathered came from it"
+        try:
+            return journal.session(session_id)
+        except NotFound:
+            return None
 
     gathering, messages = Gathering(), 0
     for record in messages_of(journal, since=since) if journal else ():
         messages += 1
         if count:
             asking.add_message(record)
-        sessions = {session.id: session for session in record.sessions}
         for attempt in record.attempts:
-            gathering.add(Entry(attempt=attempt, session=sessions.get(attempt.session_id or "")))
-    return _Gathered(messages=messages, records=tuple(gathering.records()))
+            gathering.add(attempt)
+    return _Gathered(messages=messages, records=tuple(gathering.records(session_of)))
 
 
 @dataclass(slots=True, kw_only=True)

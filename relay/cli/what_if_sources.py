@@ -72,7 +72,7 @@ def journal_of(where: StateDir) -> Iterator[JournalReader | None]:
 
 
 def messages_of(journal: JournalReader, *, since: datetime | None) -> Iterator[MessageRecord]:
-    """Yield messages with all that is known of them, a page at a time, with progress."""
+    """Yield messages with their attempts but no sessions, a page at a time, with progress."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     err = console(stderr=True)
@@ -80,7 +80,7 @@ def messages_of(journal: JournalReader, *, since: datetime | None) -> Iterator[M
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=journal.counts().messages)
         after = None
-        while page := journal.records(PAGE, after=after):
+        while page := journal.records(PAGE, after=after, sessions=False):
             for record in page:
                 if since is None or record.envelope.received_at >= since:
                     yield record

@@ -239,10 +239,13 @@ class JournalReader(Protocol):
         """Return a message with everything that is known of it."""
         ...
 
-    def records(self, limit: int, *, after: str | None = None) -> tuple[MessageRecord, ...]:
+    def records(
+        self, limit: int, *, after: str | None = None, sessions: bool = True
+    ) -> tuple[MessageRecord, ...]:
         """Return messages with everything that is known of them, the oldest first.
 
-        At most `limit`, and those newer than the message `after` where it is given.
+        At most `limit`, and those newer than the message `after` where it is given. Without
+        `sessions`, which are most of what there is to read, records have none.
         """
         ...
 

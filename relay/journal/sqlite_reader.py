@@ -111,7 +111,9 @@ class SqliteReader:
             ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
             return _whole(query, sequence, envelope_text)
 
-    def records(self, limit: int, *, after: str | None = None) -> tuple[MessageRecord, ...]:
+    def records(
+        self, limit: int, *, after: str | None = None, sessions: bool = True
+    ) -> tuple[MessageRecord, ...]:
         with self._snapshot() as query:
             begin = 0 if after is None else resolve(query, "messages", after)
             rows = query(
@@ -120,7 +122,7 @@ class SqliteReader:
                 begin,
                 limit,
             )
-            return tuple(_whole(query, sequence, record) for sequence, record in rows)
+            return tuple(_whole(query, n, record, sessions=sessions) for n, record in rows)
 
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:
@@ -358,11 +360,13 @@ def statuses_of(query: Query, sequence: int) -> tuple[RecipientStatus, ...]:
     )
 
 
-def _whole(query: Query, sequence: int, envelope_text: str) -> MessageRecord:
+def _whole(
+    query: Query, sequence: int, envelope_text: str, *, sessions: bool = True
+) -> MessageRecord:
     envelope = decode(Envelope, envelope_text)
     attempts = _of_message(query, Attempt, sequence)
-    used = {envelope.session_id, *(attempt.session_id for attempt in attempts)}
-    sessions = [
+    used = {envelope.session_id, *(attempt.session_id for attempt in attempts)} if sessions else ()
+    found = [
         row
         for session_id in used
         if session_id is not None
@@ -372,7 +376,7 @@ def _whole(query: Query, sequence: int, envelope_text: str) -> MessageRecord:
         envelope=envelope,
         recipients=statuses_of(query, sequence),
         attempts=attempts,
-        sessions=tuple(decode(Session, record) for _, record in sorted(sessions)),
+        sessions=tuple(decode(Session, record) for _, record in sorted(found)),
         bounces=_of_message(query, Bounce, sequence),
     )
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 import pytest
 
 from relay.audit.forecast import Dropped, Forecast, Passes, Refused, Unknown, forecast
-from relay.audit.on_record import Entry, Gathering, Records
+from relay.audit.on_record import Gathering, Records
 from relay.cli.own_relays import OwnRelay, own_relays
 from relay.core.addresses import parse_domain
+from relay.core.records import Attempt
 from relay.core.rejudging import Unseen
 from relay.core.settings import Protection, TlsSetting
 from relay.engine.relay import Relay
@@ -26,12 +27,9 @@ BY_TURNS = {"greylist", "rotates", "rate-limit"}
 """What these answer depends on what came before, so no record can tell of the next time."""
 
 
-def entries_of(relay: Relay, recipient: str) -> Iterable[Entry]:
+def attempts_of(relay: Relay, recipient: str) -> Iterable[Attempt]:
     (found,) = relay.journal.messages(10, recipient=recipient)
-    record = relay.journal.message(found.envelope.id)
-    sessions = {session.id: session for session in record.sessions}
-    for attempt in record.attempts:
-        yield Entry(attempt=attempt, session=sessions.get(attempt.session_id or ""))
+    return relay.journal.attempts_of(found.envelope.id, recipient)
 
 
 def agrees(told: Forecast, code: str | None, protection: Protection | None) -> bool:
@@ -83,9 +81,9 @@ async def test_no_forecast_is_wrong() -> None:
             domain = parse_domain(f"{name}.lab.test")
             for now, relay in own.items():
                 gathering = Gathering()
-                for entry in entries_of(relay, recipient):
-                    gathering.add(entry)
-                known_of = Records(gathering.records())
+                for attempt in attempts_of(relay, recipient):
+                    gathering.add(attempt)
+                known_of = Records(gathering.records(relay.journal.session))
                 for then, other in own.items():
                     told = forecast(
                         known_of,

@@ -16,7 +16,7 @@ from relay.audit.forecast import (
     Unknown,
     forecast,
 )
-from relay.audit.on_record import Answer, DomainRecord, Entry, Gathering, HostRecord, Records
+from relay.audit.on_record import Answer, DomainRecord, Gathering, HostRecord, Records
 from relay.audit.what_if import Asked, Change, WhatIf, change_of, compare
 from relay.audit.what_if_report import fate, summary, what_if_report
 from relay.config.policy_file import load_policy_text
@@ -295,8 +295,8 @@ def test_what_is_discarded_needs_no_record() -> None:
 
 def attempt(
     outcome: Outcome, *, hop: Hop | None = FIRST, ended: datetime = AT, delivered: bool = False
-) -> Entry:
-    made = Attempt(
+) -> Attempt:
+    return Attempt(
         id="a",
         message_id="m",
         round=1,
@@ -313,18 +313,20 @@ def attempt(
         ended_at=ended,
         hosts=(hop,) if hop else (),
     )
-    session = Session(
-        id="s",
+
+
+def session_of(session_id: str) -> Session:
+    return Session(
+        id=session_id,
         direction=SessionDirection.OUTBOUND,
         peer="127.0.0.1:2501",
-        hop=hop,
-        started_at=ended,
-        ended_at=ended,
+        hop=FIRST,
+        started_at=AT,
+        ended_at=AT,
         evidence=NO_TLS,
         faults=(),
         transcript=(),
     )
-    return Entry(attempt=made, session=session if hop else None)
 
 
 YES = Delivered(reply=Reply(code=250, text="ok"), protection=Protection.CLEAR)
@@ -332,11 +334,11 @@ LATER = AT + timedelta(hours=1)
 
 
 class TestGathering:
-    def gathered(self, *entries: Entry) -> tuple[DomainRecord, ...]:
+    def gathered(self, *attempts: Attempt) -> tuple[DomainRecord, ...]:
         gathering = Gathering()
-        for entry in entries:
-            gathering.add(entry)
-        return tuple(gathering.records())
+        for each in attempts:
+            gathering.add(each)
+        return tuple(gathering.records(session_of))
 
     def test_a_delivery_is_an_answer_and_evidence(self) -> None:
         (only,) = self.gathered(attempt(YES, delivered=True))
