@@ -113,7 +113,7 @@ class Conversation:
         Raises Gone.
         """
         for _ in range(_AT_ONE_TIME):
-            if self.ended:
+            if self.ended or not self._client.unread:
                 return None
             errand: Errand | None = None
             try:

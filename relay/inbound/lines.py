@@ -51,6 +51,11 @@ class ClientInput:
         self.interrupted = True
         self._wake()
 
+    @property
+    def unread(self) -> int:
+        """Octets that are there."""
+        return len(self._buffer)
+
     def discard(self) -> int:
         """Drop what is unread and return how many octets it was."""
         return len(self.some())
