@@ -203,11 +203,14 @@ def _filled(words: str, head: str) -> str:
 
 
 def _no_host(policy: Policy, found: AddressPolicy) -> str | None:
-    """Say why a scenario about DNS leads to no host; None for every other destination."""
+    """Say why no host is asked, and what follows; None where there is one, or may be."""
     from relay.core.bounces import explain_failure
     from relay.core.outcomes import DnsFailure
+    from relay.core.routing import RouteOrigin
     from relay.lab.catalogue import DNS_SCENARIOS
 
+    if found.route_origin is RouteOrigin.INVALID_DOMAIN:
+        return "the message is dropped, and reads as sent"
     scenario = DNS_SCENARIOS.get(found.route.removeprefix("lab/"))
     if scenario is None or scenario.problem is None:
         return None

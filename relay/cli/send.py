@@ -95,7 +95,7 @@ def send(
         reply, record = with_own_relay(
             policy, lambda host, port, where: sent(Server(host=host, port=port), where)
         )
-        follow = f"relay serve --policy {policy}, to look at records, dialogs and retries"
+        follow = f"relay serve --policy {policy}: one that stays, with records and retries"
     else:
         where = StateDir.of(state)
         reply, record = sent(_server(server, where), where)

@@ -115,8 +115,8 @@ def _host(attempt: Attempt, outcome: Outcome) -> str:
     if attempt.hop is not None:
         return f"{attempt.hop} by {attempt.route}"
     match outcome:
-        case Delivered(reply=reply):
-            return f"none: {reply.words}"
+        case Delivered():
+            return "none"
         case Deferred(failure=failure) | Failed(failure=failure):
             kind = failure_kind(failure)
             return "none" if kind is None else f"none: {kind.value}"

@@ -235,3 +235,11 @@ def test_explain_says_where_dns_names_no_host() -> None:
     assert "no TLS offered" not in told
     there = CliRunner().invoke(app, ["explain", "a@no-mx.lab.test", "--policy", "required"])
     assert "no TLS offered" in there.output
+
+
+def test_explain_says_that_nothing_is_asked_below_invalid(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("salesforce: {invalid_domains: discard}\n")
+    told = run("explain", "a@some.invalid", "--policy", str(path)).output
+    assert "host                none: the message is dropped, and reads as sent" in told
+    assert "handshake" not in told

@@ -8,7 +8,9 @@ from email import message_from_bytes
 import aiosmtplib
 import dsn_samples
 from e2e_relay import Running, Start, Watcher
+from typer.testing import CliRunner
 
+from relay.cli.app import app
 from relay.core.records import Notified
 from relay.core.salesforce_view import FlagReason
 from relay.journal.api import RecipientState
@@ -122,6 +124,9 @@ async def test_nobody_is_told_that_a_copy_failed(start: Start) -> None:
         copy = running.relay.journal.message(bounce.message_id)
         assert copy.envelope.copy_of == running.record().envelope.id
         assert copy.recipients[0].state is RecipientState.FAILED
+        words = ["messages", "show", copy.envelope.id, "--state", str(running.state)]
+        shown = CliRunner().invoke(app, words).output
+        assert f"message {copy.envelope.copy_of}, for compliance" in shown
         path = copy.envelope.sent_from
         assert path is not None
         report = dsn_samples.POSTFIX.replace(BOB.encode(), b"archive@no-starttls.lab.test")

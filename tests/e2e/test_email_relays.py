@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from e2e_relay import POLICIES, Start, TurnedClock, Watcher
+from typer.testing import CliRunner
 
+from relay.cli.app import app
 from relay.cli.story import story
 from relay.core.outcomes import Delivered, Stage
 from relay.core.records import BounceAction
@@ -118,6 +120,10 @@ async def test_from_preferred_to_required_with_a_relay_without_tls(start: Start)
         (bounce,) = running.record("second").bounces
         assert bounce.stage is Stage.AFTER_EHLO
         assert bounce.rule.reason == "the email relay corporate has a setting of its own"
+        words = ["messages", "show", "latest", "--state", str(running.state)]
+        shown = " ".join(CliRunner().invoke(app, words).output.split())
+        assert "Way everything goes through the email relay corporate, by domain filter 1" in shown
+        assert "Route" not in shown
 
 
 async def test_the_page_tells_it_as_it_is(start: Start) -> None:
