@@ -11,7 +11,7 @@ from its position.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -183,12 +183,6 @@ class SqliteBrowser(SqliteReader):
             )
         return tuple(decode(Session, record) for (record,) in rows)
 
-    def sessions_by_id(self, ids: Collection[str]) -> dict[str, Session]:
-        """Return those of the sessions that the journal has, by id."""
-        with self._snapshot() as query:
-            rows = [row for own in ids for row in query(_SESSION, own)]
-        return {session.id: session for session in (decode(Session, text) for (text,) in rows)}
-
     def domains(self, limit: int, *, offset: int = 0) -> tuple[DomainCount, ...]:
         """List recipients' domains, the one that mail went to last first."""
         with self._snapshot() as query:
@@ -203,6 +197,12 @@ class SqliteBrowser(SqliteReader):
         return tuple(
             DomainCount(domain=domain, messages=count, latest=own) for domain, count, own in rows
         )
+
+    def queued(self) -> int:
+        """Count the recipients that wait for a try."""
+        with self._snapshot() as query:
+            ((count,),) = query("SELECT count(*) FROM recipients WHERE state = 'queued'")
+        return int(count)
 
     def position(self, since: datetime | None = None) -> Position:
         """Return the position behind all records, or before the first one of `since` or later."""
@@ -225,7 +225,6 @@ class SqliteBrowser(SqliteReader):
         return _merged(after, rows, limit)
 
 
-_SESSION: Final = "SELECT record FROM sessions WHERE id = ?"
 _READ: Final[tuple[Callable[[str], Envelope | Attempt | Bounce], ...]] = (
     partial(decode, Envelope),
     partial(decode, Attempt),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.responses import Response
 
-from relay.core.jsonform import Json
+from relay.core.jsonform import Json, to_json
 
 JSON: Final = "application/json"
 
@@ -26,3 +26,14 @@ def download(content: bytes, media_type: str, name: str) -> Response:
         media_type=media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def cursor_page(items: Sequence[object], limit: int, *, last: str | None) -> Json:
+    """Return a page of records; `next` is the id to go on `before`, None at the end of the list.
+
+    `last` is the id of the page's last record, None for an empty page.
+    """
+    return {
+        "items": [to_json(item) for item in items],
+        "next": last if len(items) == limit else None,
+    }

@@ -26,7 +26,8 @@ from relay.lab.received import MAX_SESSIONS, ReceivedMessage
 from relay.lab.zone import lab_zone
 from relay.web.answers import JSON, download, json_document
 from relay.web.problems import Problem, ProblemError, ProblemKind
-from relay.web.schemas import answer, json_answer, ref
+from relay.web.schema_parts import ref
+from relay.web.schemas import answer, json_answer
 from relay.web.zone_file import zone_file
 
 PEM: Final = "application/x-pem-file"

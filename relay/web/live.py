@@ -58,6 +58,11 @@ class Live:
         return self._changed
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room for one more who waits."""
+        return self._room == 0
+
+    @property
     def notified(self) -> int:
         """The number of the newest notice; 0 before there is one."""
         return self._notified

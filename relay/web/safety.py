@@ -21,6 +21,8 @@ from relay.web.problems import Problem, ProblemKind
 
 UNGUARDED: Final = frozenset({"/livez", "/readyz"})
 """Paths that need no token: they tell a supervisor whether to restart, and nothing else."""
+HELD_OPEN: Final = frozenset({"/api/v1/events", "/api/v1/wait"})
+"""Paths whose answers take long; a page of another origin could use up all there may be of them."""
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SECURITY_HEADERS: Final = {
@@ -135,7 +137,8 @@ def _same_origin(app: ASGIApp) -> ASGIApp:
     """Refuse what a page of another origin makes a browser send; other clients say no origin."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in _READING or _is_ours(scope):
+        reads = scope["method"] in _READING and scope["path"] not in HELD_OPEN
+        if reads or _is_ours(scope):
             await app(scope, receive, send)
             return
         refused = Problem(

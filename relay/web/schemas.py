@@ -7,7 +7,7 @@ another way, `_JsonForm` says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -21,21 +21,25 @@ from relay.core.scenarios import Scenario
 from relay.core.settings import Protection, TlsSetting
 from relay.lab.received import ReceivedMessage, ReceivedSession
 from relay.web.problems import MEDIA_TYPE
+from relay.web.relay_schemas import RELAY_RECORDS, relay_schemas
+from relay.web.schema_parts import COUNT, REFERENCE, TEXT, JsonSchema, object_of, ref
 
-JsonSchema = dict[str, Any]
-
-_REFERENCE: Final = "#/components/schemas/{model}"
-_RECORDS: Final = (FaultScript, HostAddress, ReceivedMessage, ReceivedSession, Scenario)
+_RECORDS: Final = (
+    FaultScript,
+    HostAddress,
+    ReceivedMessage,
+    ReceivedSession,
+    Scenario,
+    *RELAY_RECORDS,
+)
 _AS_TEXT: Final = (Address, DomainPattern)
-_TEXT: Final[JsonSchema] = {"type": "string"}
-_COUNT: Final[JsonSchema] = {"type": "integer", "minimum": 0}
 
 
 class _JsonForm(GenerateJsonSchema):
     """Schemas of the one JSON form."""
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
-        return _object(size=_COUNT, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
+        return object_of(size=COUNT, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
     def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
         return {"description": "Seconds.", "type": "number"}
@@ -44,7 +48,7 @@ class _JsonForm(GenerateJsonSchema):
         return to_json(dft)
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        return _TEXT if schema["cls"] in _AS_TEXT else super().dataclass_schema(schema)
+        return TEXT if schema["cls"] in _AS_TEXT else super().dataclass_schema(schema)
 
 
 def record_schemas() -> dict[str, JsonSchema]:
@@ -53,10 +57,11 @@ def record_schemas() -> dict[str, JsonSchema]:
     _, found = TypeAdapter.json_schemas(
         adapters,  # type: ignore[arg-type]  # a TypeAdapter of any type, the mode a literal
         schema_generator=_JsonForm,
-        ref_template=_REFERENCE,
+        ref_template=REFERENCE,
     )
     return {
         **found["$defs"],
+        **relay_schemas(),
         "FaultScripts": {"type": "array", "items": ref("FaultScript")},
         "LabScenario": _lab_scenario(),
         "LabScenarios": {"type": "array", "items": ref("LabScenario")},
@@ -65,21 +70,14 @@ def record_schemas() -> dict[str, JsonSchema]:
         "Zone": {
             "description": "Records such as `MX 10 mx.good.lab.test.`, by domain name.",
             "type": "object",
-            "additionalProperties": {"type": "array", "items": _TEXT},
+            "additionalProperties": {"type": "array", "items": TEXT},
         },
-        "Health": _object(status=_TEXT),
+        "Health": object_of(status=TEXT),
         "Problem": {
             "description": "Problem details (RFC 9457); `next` says what to do.",
-            **_object(
-                type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT, next=_TEXT
-            ),
+            **object_of(type=TEXT, title=TEXT, status={"type": "integer"}, detail=TEXT, next=TEXT),
         },
     }
-
-
-def ref(name: str) -> JsonSchema:
-    """Return a reference to a named schema."""
-    return {"$ref": _REFERENCE.format(model=name)}
 
 
 def answer(description: str, contents: Mapping[str, JsonSchema]) -> JsonSchema:
@@ -99,26 +97,22 @@ PROBLEM: Final = answer("Refused or failed.", {MEDIA_TYPE: ref("Problem")})
 """The response object of every error."""
 
 
-def _object(**properties: JsonSchema) -> JsonSchema:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
 def _page_of(name: str) -> JsonSchema:
     return {
         "description": "The oldest first; `total` counts all that are kept.",
-        **_object(total=_COUNT, offset=_COUNT, items={"type": "array", "items": ref(name)}),
+        **object_of(total=COUNT, offset=COUNT, items={"type": "array", "items": ref(name)}),
     }
 
 
 def _lab_scenario() -> JsonSchema:
     """Return the schema of a card with what `card_json` and the lab add to it."""
-    verdict = _object(
-        kind=_TEXT, protection={"enum": [None, *(level.value for level in Protection)]}
+    verdict = object_of(
+        kind=TEXT, protection={"enum": [None, *(level.value for level in Protection)]}
     )
-    more = _object(
-        mail_domain=_TEXT,
+    more = object_of(
+        mail_domain=TEXT,
         host={"type": ["string", "null"]},
-        verdicts=_object(**{setting.value: verdict for setting in TlsSetting}),
+        verdicts=object_of(**{setting.value: verdict for setting in TlsSetting}),
         listens={"anyOf": [ref("HostAddress"), {"type": "null"}]},
         unavailable={"type": ["string", "null"]},
     )

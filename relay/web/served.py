@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.core.records import Session
 from relay.engine.relay import Relay
+from relay.journal.api import NotFound
 from relay.journal.browsing import SqliteBrowser
 from relay.journal.contacts_store import ContactsStore
 from relay.web.live import Live
@@ -30,3 +32,10 @@ class ServedRelay:
     live: Live
     policy_file: Path
     reload: Reload
+
+    def session_of(self, session_id: str) -> Session | None:
+        """Return the session of an id, None where it is not on record any more."""
+        try:
+            return self.journal.session(session_id)
+        except NotFound:
+            return None
