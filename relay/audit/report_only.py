@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.records import Attempt
@@ -97,9 +97,9 @@ def report_only_report(
     domains = sum(bool(each.refused) for each in found)
     unknown = sum(each.unknown for each in found)
     mark = Mark.BAD if refused else Mark.UNKNOWN if unknown or not found else Mark.GOOD
-    what = "No message" if not refused else f"{refused}"
     summary = (
-        f"{what} of {messages} sent under a tested setting would have been refused"
+        f"{refused or 'None'} of {messages} message{'' if messages == 1 else 's'} "
+        "sent under a tested setting would have been refused"
         + (f", to {domains} of {len(found)} domains" if refused else "")
         + (f"; of {unknown} that is not known" if unknown else "")
         + "."
@@ -120,6 +120,11 @@ def report_only_report(
     )
 
 
+def _gmt(at: datetime | None) -> str:
+    assert at is not None, "whatever was counted has its time"
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _row(each: DomainTally) -> ReportRow:
     mark = Mark.BAD if each.refused else Mark.UNKNOWN if each.unknown else Mark.GOOD
     because = ""
@@ -138,5 +143,5 @@ def _row(each: DomainTally) -> ReportRow:
             Cell(text=", ".join(each.codes)),
         ),
         because=because,
-        evidence=(f"from {each.first} to {each.last}",),
+        evidence=(f"first {_gmt(each.first)}, last {_gmt(each.last)}",),
     )

@@ -90,6 +90,9 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
         yield f"{setting} for {', '.join(str(r.pattern) for r in listed)}; Preferred elsewhere"
     else:
         yield f"{default.policy.setting.label} for every domain"
+    if tested := sum(r.policy.in_effect != r.policy for r in policy.tls.rules.values()):
+        what = "only tested" if tested == len(policy.tls.rules) else f"{tested} rules only tested"
+        yield f"{what}: mail goes as under Preferred"
     if rules:
         yield f"{len(rules)} more specific rules (relay policy explain ADDRESS)"
     filters = sum(entry.active for entry in policy.routing.email_relays.filters)

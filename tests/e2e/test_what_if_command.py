@@ -251,7 +251,7 @@ async def test_report_only_sums_up_what_was_tested(start: Start, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["summary"] == (
-        "2 of 3 sent under a tested setting would have been refused, to 1 of 2 domains."
+        "2 of 3 messages sent under a tested setting would have been refused, to 1 of 2 domains."
     )
     bank, shop = result["domains"]
     assert (bank["domain"], bank["messages"], bank["refused"]) == ("bank.example", 2, 2)
