@@ -1,4 +1,4 @@
-"""Helpers that another room of the tests has already: a client by tlslite-ng."""
+"""Helpers that other rooms of the tests have already: a client by tlslite-ng, the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "lab"))
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("lab", "e2e")]
 
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab

@@ -1,0 +1,175 @@
+"""`relay prove` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e_command import relay
+from typer.testing import CliRunner
+
+from relay.audit.proof_file import _digest
+from relay.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def proof(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A proof of this relay by two scenarios, and what the command said."""
+    base = tmp_path_factory.mktemp("prove")
+    done = relay(
+        base, "prove", "--claims", "RequiredVerify", "--scenarios", "no-starttls,expired",
+        "--save", "p.json", "--html", "p.html", "--junit", "p.xml", cwd=base,
+    )  # fmt: skip
+    return base / "p.json", done
+
+
+def test_this_relay_is_proved(proof: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    file, done = proof
+    assert done.returncode == 0, done.stderr
+    assert "Yes, Required Verify is enforced: 3 enforced." in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    suite = ET.parse(file.with_suffix(".xml")).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "0", "0")
+    page = file.with_suffix(".html").read_text()
+    for fact in ("Required Verify", "SHA-256", "OpenSSL", "EHLO STARTTLS"):
+        assert fact in page
+    saved = json.loads(file.read_text())["proof"]
+    assert saved["policy"]["sha256"]
+    assert [record["proof"]["verdict"] for record in saved["scenarios"]] == ["enforced"] * 3
+    assert saved["scenarios"][1]["sessions"][0]["commands"] == ["EHLO", "QUIT"]
+
+
+def test_a_proof_that_was_left_alone_is_verified(
+    proof: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    done = relay(proof[0].parent, "prove", "--verify", str(proof[0]))
+    assert done.returncode == 0
+    assert "Verified: the digest fits" in done.stdout
+
+
+def changed(file: Path, to: Path, change: Any, *, sign: bool) -> Path:
+    data = json.loads(file.read_text())
+    change(data["proof"])
+    if sign:
+        data["digest"] = _digest(data["proof"])
+    to.write_text(json.dumps(data))
+    return to
+
+
+def test_a_tampered_proof_is_reported(
+    proof: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    def forge(data: dict[str, Any]) -> None:
+        data["sender"] = "somebody else"
+
+    file = changed(proof[0], tmp_path / "p.json", forge, sign=False)
+    done = relay(tmp_path, "prove", "--verify", str(file))
+    assert done.returncode == 1
+    assert "TAMPERED" in done.stderr
+
+
+def test_a_verdict_that_the_evidence_does_not_bear_is_reported(
+    proof: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    def leak(data: dict[str, Any]) -> None:
+        (line, *_) = [
+            one
+            for one in data["scenarios"][1]["sessions"][0]["transcript"]
+            if one["direction"] == "received"
+        ]
+        line["text"] = "MAIL FROM:<>"
+
+    file = changed(proof[0], tmp_path / "p.json", leak, sign=True)
+    done = relay(tmp_path, "prove", "--verify", str(file))
+    assert done.returncode == 1
+    assert "CHANGED: no-starttls is LEAKED by the evidence, enforced in the file." in done.stderr
+    assert "TAMPERED" not in done.stderr
+
+
+def test_the_operators_word_settles_what_the_lab_can_not_see(
+    proof: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    def forget(data: dict[str, Any]) -> None:
+        data["scenarios"][2]["reported"] = None
+        data["scenarios"][2]["proof"]["verdict"] = "inconclusive"
+
+    file = changed(proof[0], tmp_path / "p.json", forget, sign=True)
+    assert relay(tmp_path, "prove", "--verify", str(file)).returncode == 3
+    done = relay(
+        tmp_path, "prove", "--verify", str(file), "--bounced", "expired", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)["scenarios"][2]
+    assert record["reported"]["by"] == "operator"
+    assert record["verdict"] == "enforced"
+
+
+def test_a_listener_that_nobody_reaches_is_inconclusive(tmp_path: Path) -> None:
+    done = relay(
+        tmp_path, "prove", "--listen", "127.0.0.1", "--public-name", "mx.example.com",
+        "--scenarios", "expired", "--wait", "300ms", "--json",
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["verdict"] == "inconclusive"
+    assert "host mx.example.com, port" in done.stderr
+    assert "@expired.mx.example.com" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--claims", "maybe"], "--claims: 'maybe' is not a TLS setting"),
+        (["--scenarios", "nonsense"], "no scenario and no family is named 'nonsense'"),
+        (["--scenarios", "null-mx"], "null-mx is about DNS alone"),
+        (["--wait", "soon"], "--wait: 'soon' is not a duration"),
+        (["--relay", "somewhere"], "--relay takes HOST:PORT"),
+        (["--relay", "mx.example.com:25"], "may be off this machine"),
+        (["--listen", "127.0.0.1"], "--listen takes --public-name and --scenarios"),
+        (["--public-name", "a.test"], "go with --listen"),
+        (["--bounced", "expired"], "--bounced adds to a saved proof"),
+        (["--verify", "/nowhere.json"], "can't read /nowhere.json"),
+        (
+            ["--listen", "0.0.0.0", "--public-name", "a.test", "--scenarios", "expired"],
+            "exposes the chosen receivers",
+        ),
+        (
+            ["--listen", "127.0.0.1", "--public-name", "a.test", "--scenarios", "expired",
+             "--ports", "25,26,27"],
+            "--ports was given for 3 of 2 scenarios",
+        ),
+        (
+            ["--listen", "127.0.0.1", "--public-name", "a.test", "--scenarios", "expired",
+             "--ports", "2525,2525"],
+            "share an address and a port",
+        ),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_at_once(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["prove", *words])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"format": 2, "digest": "", "proof": {}}',
+        '{"format": 1, "digest": "", "proof": 1}',
+        '{"format": 1, "digest": "", "proof": {"run": 1}}',
+    ],
+)
+def test_what_is_no_proof_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "p.json"
+    file.write_text(text)
+    done = CliRunner().invoke(app, ["prove", "--verify", str(file)])
+    assert done.exit_code == 2
+    assert "can't be judged" in done.output

@@ -1,0 +1,126 @@
+"""A run: what is sent in which order, what ends the wait, which certificates are shown."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiosmtplib
+import pytest
+from prove_harness import SmallClient, proven, verdicts
+
+from relay.audit.proof import Marked, Reported, Told, Verdict, mark_of
+from relay.audit.prove import Prover, marks_in
+from relay.audit.prove_sender import (
+    OutsideSender,
+    RelaySender,
+    marked_messages,
+    message_for,
+    reverse_path,
+)
+from relay.core.settings import TlsSetting
+from relay.lab.authority import LabAuthority
+from relay.lab.lab import Lab
+from relay.lab.recipes import shipped_recipes
+
+BRIEF = timedelta(milliseconds=200)
+
+
+@dataclass
+class Remembers(SmallClient):
+    """Notes whom it was to send to, and sends nothing."""
+
+    asked: list[str] = field(default_factory=list)
+
+    async def send(self, marked: Marked) -> Reported | None:
+        self.asked.append(marked.scenario)
+        return Reported(by=Told.REPLY, text="250 ok", final=False)
+
+
+async def test_nothing_follows_a_known_good_message_that_does_not_arrive(lab: Lab) -> None:
+    sender = Remembers(lab)
+    found = await proven(lab, sender, "expired", "no-starttls", wait=BRIEF)
+    assert sender.asked == ["good"]
+    assert set(verdicts(found).values()) == {Verdict.INCONCLUSIVE}
+
+
+async def test_where_nobody_connects_nothing_is_enforced(lab: Lab) -> None:
+    found = await proven(lab, OutsideSender(), "expired", claim=TlsSetting.OFF, wait=BRIEF)
+    assert set(verdicts(found).values()) == {Verdict.INCONCLUSIVE}
+
+
+async def test_a_relay_that_is_not_there_is_inconclusive(lab: Lab, unused_port: int) -> None:
+    sender = RelaySender(host="127.0.0.1", port=unused_port, wait=timedelta(seconds=2))
+    found = await proven(lab, sender, "expired", wait=BRIEF)
+    record = found["good"]
+    assert record.proof.verdict is Verdict.INCONCLUSIVE
+    assert record.reported is not None
+    assert not record.reported.final
+    assert "could not be handed over" in record.reported.text
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_what_a_receiver_saw_before_is_no_try_of_this_message(lab: Lab) -> None:
+    first = await proven(lab, SmallClient(lab), "expired")
+    second = await proven(lab, SmallClient(lab), "expired")
+    assert first["expired"].proof.attempts == second["expired"].proof.attempts == 1
+    marks = [record["good"].marked.mark for record in (first, second)]
+    assert len(set(marks)) == len(marks)
+    # The known-good message of the run before is not taken for this one's.
+    assert len(second["good"].sessions) == 1
+
+
+async def test_a_run_begins_with_the_known_good_message(lab: Lab) -> None:
+    marked = marked_messages(1, ("expired",), (1,))
+    with pytest.raises(ValueError, match="begins with good"):
+        Prover(lab, OutsideSender(), TlsSetting.REQUIRED, marked, wait=BRIEF)
+
+
+def test_a_message_bears_its_mark_in_envelope_header_and_body() -> None:
+    (marked,) = marked_messages(7, ("good",), (9,))
+    head, _, body = message_for(marked).partition(b"\r\n\r\n")
+    mark = mark_of(7, 9).encode()
+    assert mark in head
+    assert body.startswith(mark)
+    assert body.rstrip().endswith(mark + b" ends here.")
+    assert reverse_path(marked) == f"{marked.mark}@good.lab.test"
+    assert marked.recipient.startswith(marked.mark)
+
+
+async def test_a_lab_can_bear_another_name_and_show_another_certificate(
+    certificates: Path,
+) -> None:
+    authority = LabAuthority(certificates)
+    shown = authority.issue(shipped_recipes()["ecdsa"], "mx.example.com")
+    async with Lab(
+        authority,
+        now=lambda: datetime.now(UTC),
+        hosts={"tls13": "mx.example.com", "good": "mx.example.com"},
+        certificates={"good": lambda _: shown},
+    ) as lab:
+        context = ssl.create_default_context(cafile=str(authority.root_path))
+        for name in ("tls13", "good"):
+            place = await lab.address(name)
+            assert place.name == "mx.example.com"
+            client = aiosmtplib.SMTP(hostname=place.address, port=place.port, start_tls=False)
+            async with client:
+                await client.starttls(server_hostname="mx.example.com", tls_context=context)
+                der = client.get_transport_info("ssl_object").getpeercert(binary_form=True)
+            if name == "good":
+                assert ssl.DER_cert_to_PEM_cert(der).encode() in shown.chain_pem
+
+
+async def test_marks_are_found_in_whatever_case_a_sender_leaves_them(lab: Lab) -> None:
+    found = await proven(lab, SmallClient(lab))
+    (session,) = found["good"].sessions
+    assert marks_in(session) == {found["good"].marked.mark}
