@@ -19,6 +19,9 @@ _MARKS: Final = {
     Verdict.INCONCLUSIVE: Mark.UNKNOWN,
 }
 _ORDER: Final = (Verdict.LEAKED, Verdict.OVER_BLOCKED, Verdict.INCONCLUSIVE, Verdict.ENFORCED)
+_SESSIONS: Final = 3
+_LINES: Final = 40
+"""How many sessions of a scenario are shown line by line, and how many lines; a file has all."""
 _NOTE: Final = (
     "Verdicts come from the receivers' own records: what they were shown, octet by octet. Enforced "
     "needs a final outcome or three attempts, because some mail servers go on in clear text on a "
@@ -112,6 +115,12 @@ def _evidence(record: ScenarioRecord) -> Iterator[str]:
     if record.reported is not None:
         yield f"the sender was told, by {record.reported.by.value}: {record.reported.text}"
     yield from record.proof.evidence
+    if record.proof.verdict is Verdict.LEAKED:
+        # Its evidence has the transcript already, with the proving line.
+        return
+    for session in record.sessions[:_SESSIONS]:
+        yield f"transcript of session {session.id}:"
+        yield from (f"     {line}" for line in session.transcript[:_LINES])
 
 
 def _sentence(text: str) -> str:
