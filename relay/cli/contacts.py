@@ -176,6 +176,9 @@ def clear_contact(
     """Confirm an address: its contacts are flagged no longer, and it gets mail again."""
     from datetime import UTC, datetime
 
+    from rich.padding import Padding
+
+    from relay.cli.render import words
     from relay.core.addresses import parse_address
     from relay.core.contacts import flag_of
 
@@ -190,7 +193,8 @@ def clear_contact(
             typer.echo(f"{email} is not flagged")
             return
         store.clear(email, datetime.now(UTC))
-    typer.echo(f"{email} is confirmed. It was flagged:\n  {flag.reason}")
+    typer.echo(f"{email} is confirmed. It was flagged:")
+    console().print(Padding(words(flag.reason), (0, 0, 0, 2)))
 
 
 def _store(state: Path | None) -> ContactsStore:
