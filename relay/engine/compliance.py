@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from relay.core.contacts import address_key
 from relay.core.dsn import DsnRequest, RecipientRequest
 from relay.core.records import Envelope, ReplyMode
 from relay.core.salesforce import BOUNCE_DOMAIN, SalesforceSwitches
@@ -54,7 +55,9 @@ def hidden_copy(
     Nobody is ever notified of its failure: its sender does not know of it.
     """
     to = switches.compliance_bcc
-    if to is None or not envelope.reverse_path or to in envelope.recipients:
+    if to is None or not envelope.reverse_path:
+        return None
+    if address_key(to) in map(address_key, envelope.recipients):
         return None
     message_id = new_id()
     nobody = RecipientRequest(recipient=to, notify=())

@@ -104,7 +104,7 @@ async def test_every_message_has_a_hidden_copy_and_notifications_have_none(start
         sent = running.record()
         assert sent.envelope.recipients == ("a@good.lab.test",)
         await running.send("null@partner.test", sender="", mark="null")
-        await running.send(ARCHIVE, mark="itself")
+        await running.send(ARCHIVE.title(), mark="itself")
         assert running.relay.journal.counts().messages == 4
 
 
