@@ -22,7 +22,6 @@ from relay.audit.check_stages import TimedStage, stages_of
 from relay.audit.check_verdicts import SettingVerdict, Terms, verdicts
 from relay.audit.check_versions import Ask, VersionResult, ask_versions, not_asked
 from relay.audit.on_record import DomainRecord, HostRecord
-from relay.audit.rejudge import rejudge
 from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
 from relay.core.evidence import HandshakeDone, HandshakeFailed, HandshakeProblem, NotTried
@@ -38,6 +37,7 @@ from relay.outbound.session import OutboundSession, SessionOptions
 from relay.tls.advise import advise
 from relay.tls.contexts import ClientContexts, NameCheck, verification
 from relay.tls.probing_chain import ChainView, view_chain
+from relay.tls.rejudge import rejudge
 from relay.tls.trust import TrustStores
 
 _STRICTEST: Final = TlsSetting.REQUIRED_VERIFY

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
 from relay.audit.on_record import DomainRecord, HostRecord, Records
-from relay.audit.rejudge import rejudge
 from relay.core.addresses import Domain
 from relay.core.bounces import EXPIRED
 from relay.core.codebook import CodeEntry
@@ -46,6 +45,7 @@ from relay.core.steps import (
 )
 from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
+from relay.tls.rejudge import rejudge
 from relay.tls.trust import TrustStores
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

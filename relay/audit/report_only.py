@@ -94,13 +94,14 @@ def report_only_report(
     """Return the report of what enforcement would have refused."""
     refused = sum(each.refused for each in found)
     messages = sum(each.messages for each in found)
-    domains = sum(bool(each.refused) for each in found)
+    domains, hit = {each.domain for each in found}, {e.domain for e in found if e.refused}
     unknown = sum(each.unknown for each in found)
+    plural = "" if len(domains) == 1 else "s"
     mark = Mark.BAD if refused else Mark.UNKNOWN if unknown or not found else Mark.GOOD
     summary = (
         f"{refused or 'None'} of {messages} message{'' if messages == 1 else 's'} "
         "sent under a tested setting would have been refused"
-        + (f", to {domains} of {len(found)} domains" if refused else "")
+        + (f", to {len(hit)} of {len(domains)} domain{plural}" if refused else "")
         + (f"; of {unknown} that is not known" if unknown else "")
         + "."
     )

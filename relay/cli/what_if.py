@@ -275,6 +275,10 @@ class _Question:
         elif missing:
             self.notes.append("What is not known can be probed, without a message: add --probe")
         self._hint_at_routes(result)
+        if self.then.enforced != self.then:
+            self.notes.append(
+                f"Some of {self.then.source} is only tested (mode: testing), and refuses nothing"
+            )
         report = what_if_report(result, facts=self._facts(len(earlier)), notes=self.notes)
         data = {"summary": summary(result), **_mapping(to_json(result))}
         deliver(report, data, as_json=output.as_json, junit=output.junit, html=output.html)

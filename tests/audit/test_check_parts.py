@@ -14,7 +14,6 @@ from relay.audit.check import Reached, why_not_reached
 from relay.audit.check_host import Agreement
 from relay.audit.check_target import parse_target
 from relay.audit.check_verdicts import Expectation
-from relay.audit.rejudge import Rejudged
 from relay.cli.check_words import agreement_words
 from relay.core.addresses import Domain
 from relay.core.codebook_data import POSTFIX
@@ -25,6 +24,7 @@ from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.tls_policy import NamePolicy
 from relay.core.verdicts import Deliver
 from relay.lab.catalogue import UnknownScenario
+from relay.tls.rejudge import Rejudged
 
 IMPLICIT = TlsMode.IMPLICIT
 
