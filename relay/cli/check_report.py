@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from relay import __version__
 from relay.audit.check import Check
 from relay.audit.check_host import HostCheck
-from relay.cli.check_view import checked_at, trust_words
-from relay.cli.check_words import (
+from relay.audit.check_words import (
     agreement_words,
     broken_session,
     link_words,
@@ -21,7 +20,8 @@ from relay.cli.check_words import (
     verdict_meaning,
     version_words,
 )
-from relay.cli.record_words import seen_words
+from relay.audit.record_words import seen_words
+from relay.cli.check_view import checked_at, trust_words
 from relay.core.fault_cards import card
 from relay.formats.report import Cell, Mark, Report, ReportRow, Section
 from relay.tls.probing_chain import Validity

@@ -14,7 +14,7 @@ from rich.text import Text
 from relay.audit.check import Check, Expected, Reached
 from relay.audit.check_host import Agreement, HostCheck
 from relay.audit.check_versions import NotAsked
-from relay.cli.check_words import (
+from relay.audit.check_words import (
     agreement_words,
     broken_session,
     link_words,
@@ -26,7 +26,7 @@ from relay.cli.check_words import (
     verdict_meaning,
     version_words,
 )
-from relay.cli.record_words import seen_words
+from relay.audit.record_words import seen_words
 from relay.cli.render import transcript
 from relay.core.advisory_cards import ADVISORIES
 from relay.core.fault_cards import card

@@ -78,7 +78,7 @@ class JsonNarrator:
 
     def attempted(self, envelope: Envelope, attempt: Attempt, session: Session | None) -> None:
         """Write how a try ended for each recipient."""
-        from relay.cli.story import verdict_words
+        from relay.audit.story import verdict_words
 
         for entry in attempt.outcomes:
             self._write(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from relay.audit.story import verdict_words
 from relay.cli.console import say
-from relay.cli.story import verdict_words
 from relay.core.outcomes import Delivered
 from relay.core.records import Attempt, Bounce, BounceAction, Envelope, Session
 

@@ -14,8 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.record_words import certificate_words, outcome_words, seen_words
-from relay.cli.story import noted, verdict_words
+from relay.audit.record_words import certificate_words, outcome_words, seen_words
+from relay.audit.story import noted, verdict_words
 from relay.core.fault_cards import card
 from relay.core.faults import TlsFault
 from relay.core.records import (

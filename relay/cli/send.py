@@ -246,7 +246,7 @@ def _as_json(reply: Reply, record: MessageRecord | None) -> Json:
 def _follow(record: MessageRecord | None, recipients: list[str], where: StateDir) -> str:
     """Return the command that shows more; empty where there is no record."""
     from relay.cli.banner import command
-    from relay.cli.story import bounce_of
+    from relay.audit.story import bounce_of
 
     if record is None:
         return ""
@@ -259,7 +259,7 @@ def _tell(reply: Reply, record: MessageRecord | None, recipients: list[str], fol
     from rich.table import Table
     from rich.text import Text
 
-    from relay.cli.story import story
+    from relay.audit.story import story
 
     out = console()
     table = Table.grid(padding=(0, 2))

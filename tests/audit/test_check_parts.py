@@ -14,7 +14,7 @@ from relay.audit.check import Reached, why_not_reached
 from relay.audit.check_host import Agreement
 from relay.audit.check_target import parse_target
 from relay.audit.check_verdicts import Expectation
-from relay.cli.check_words import agreement_words
+from relay.audit.check_words import agreement_words
 from relay.core.addresses import Domain
 from relay.core.codebook_data import POSTFIX
 from relay.core.destinations import Destination, ToHost, ToMxOrHost, ToScenario

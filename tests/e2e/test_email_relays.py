@@ -9,8 +9,8 @@ import pytest
 from e2e_relay import POLICIES, Start, TurnedClock, Watcher
 from typer.testing import CliRunner
 
+from relay.audit.story import story
 from relay.cli.app import app
-from relay.cli.story import story
 from relay.core.outcomes import Delivered, Stage
 from relay.core.records import BounceAction
 from relay.core.settings import Protection, TlsSetting

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from e2e_relay import Running, Start
 
-from relay.cli.story import story
+from relay.audit.story import story
 from relay.core.records import Attempt, WouldBe
 from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver, RetryInClear, Terminate
