@@ -269,7 +269,7 @@ def _transactions(session: ReceivedSession) -> Iterator[_Transaction]:
     current: _Transaction | None = None
     for at, line in enumerate(session.transcript):
         verb = _verb(line)
-        if verb == "MAIL" or (verb in {"RCPT", "DATA"} and current is None):
+        if verb == "MAIL" or (verb in _ENVELOPE and current is None):
             if current is not None:
                 yield current
             current = _Transaction([])
@@ -281,7 +281,7 @@ def _transactions(session: ReceivedSession) -> Iterator[_Transaction]:
         yield current
 
 
-_ENVELOPE: Final = frozenset({"MAIL", "RCPT", "DATA"})
+_ENVELOPE: Final = frozenset({"MAIL", "RCPT", "DATA", "BDAT"})
 
 
 def _verb(line: Line) -> str | None:
@@ -335,6 +335,9 @@ def _shown(marked: Marked, session: ReceivedSession) -> Iterator[_Shown]:
             yield _Shown(at, verb or f"{line.text.split()[0]} octets of the message", encrypted)
         elif verb == "AUTH" and about_ours:
             yield _Shown(at, "AUTH", encrypted)
+        elif verb is not None and marked.mark in line.text.lower():
+            # Such as content that was sent behind a refused DATA.
+            yield _Shown(at, "the mark", encrypted)
 
 
 def _words(leak: _Shown, session: ReceivedSession, *, elsewhere: bool) -> str:

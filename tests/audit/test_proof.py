@@ -147,6 +147,9 @@ def test_a_stricter_claim_never_shows_more() -> None:
         ([NOTHING, session("EHLO a", "MAIL FROM:<>")], FINAL, Verdict.LEAKED),
         ([session("EHLO a", *envelope(prefix="~"), content=b"x")], FINAL, Verdict.LEAKED),
         ([session("EHLO a", "AUTH PLAIN AGEAYg==")], FINAL, Verdict.LEAKED),
+        # Content behind a refusal is shown all the same, and so is a command that nobody offers.
+        ([session("EHLO a", f"Subject: {MARK}")], FINAL, Verdict.LEAKED),
+        ([session("EHLO a", "BDAT 100 LAST")], FINAL, Verdict.LEAKED),
         # Another message's envelope is not this one's leak, but its session is no try either.
         ([session("EHLO a", *envelope(OTHER), content=b"x")], FINAL, Verdict.INCONCLUSIVE),
         ([session("EHLO a", *envelope(OTHER), content=b"x"), NOTHING], FINAL, Verdict.ENFORCED),
