@@ -30,7 +30,7 @@ from relay.inbound.errands import (
     LetOthersRun,
     LibraryVerb,
 )
-from relay.inbound.lines import ClientInput, LineTooLong
+from relay.inbound.lines import ClientInput, EndlessLine, LineTooLong
 from relay.inbound.reception import Receiving
 from relay.inbound.replies import LastWord
 from relay.inbound.service import Service
@@ -125,6 +125,9 @@ class Conversation:
                     errand = self._command(line)
                 else:
                     return None
+            except EndlessLine:
+                self._record.note("a line without an end was dropped")
+                self.last(replies.LINE_TOO_LONG)
             except LineTooLong:
                 self._record.note("a line that is too long was dropped")
                 self.reply(replies.LINE_TOO_LONG)

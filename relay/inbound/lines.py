@@ -6,10 +6,16 @@ import asyncio
 from typing import Final
 
 _HIGH_WATER: Final = 262_144
+_ENDLESS: Final = 16_777_216
+"""Octets of one line after which its end is not waited for any more."""
 
 
 class LineTooLong(Exception):  # noqa: N818
     """A line beyond its limit; it was read to its end and dropped."""
+
+
+class EndlessLine(LineTooLong):
+    """A line of which more and more comes, and no end."""
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -27,7 +33,7 @@ class ClientInput:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
-        self._too_long = False
+        self._dropped = 0
         self._paused: asyncio.ReadTransport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.ended = False
@@ -63,21 +69,23 @@ class ClientInput:
     def next_line(self, limit: int) -> bytes | None:
         """Return the next line with its LF, of `limit` octets at most; None until it is there.
 
-        Raises LineTooLong at the end of a longer one, of which nothing is kept meanwhile.
+        Raises LineTooLong at the end of a longer one, of which nothing is kept meanwhile, and
+        EndlessLine, from then on, where that end doesn't come.
         """
         end = self._buffer.find(b"\n", self._searched) + 1
         if not end:
             if len(self._buffer) > limit:
-                self.some()
-                self._too_long = True
+                self._dropped += self.discard()
+                if self._dropped > _ENDLESS:
+                    raise EndlessLine
             self._searched = len(self._buffer)
             return None
         line = bytes(self._buffer[:end])
         del self._buffer[:end]
         self._searched = 0
         self._resume()
-        too_long, self._too_long = self._too_long or end > limit, False
-        if too_long:
+        dropped, self._dropped = self._dropped, 0
+        if dropped or end > limit:
             raise LineTooLong
         return line
 
