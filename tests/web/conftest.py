@@ -16,6 +16,8 @@ from relay.lab.lab import Lab
 
 sys.path.append(str(Path(__file__).parents[1] / "e2e"))  # the helpers that start commands
 
+from relay_port import INLINE, QUEUED, Port, relay_port
+
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> LabAuthority:
@@ -31,4 +33,18 @@ async def lab(authority: LabAuthority) -> AsyncIterator[Lab]:
 @pytest.fixture
 async def client(lab: Lab) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(lab) as served:
+        yield served
+
+
+@pytest.fixture
+async def port(tmp_path: Path, authority: LabAuthority) -> AsyncIterator[Port]:
+    """A relay that answers with the outcome, and its port."""
+    async with relay_port(tmp_path, authority, INLINE) as served:
+        yield served
+
+
+@pytest.fixture
+async def queued_port(tmp_path: Path, authority: LabAuthority) -> AsyncIterator[Port]:
+    """A relay that queues and tries again after an hour, and its port."""
+    async with relay_port(tmp_path, authority, QUEUED) as served:
         yield served
