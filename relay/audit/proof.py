@@ -123,6 +123,7 @@ def judge_scenario(
     promise = promises[marked.scenario]
     own = [s for s in sessions if s.receiver == marked.scenario and is_about(marked, s)]
     attempts = _attempts(own)
+    told = f"; the sender was told: {reported.text}" if reported else ""
 
     def proof(verdict: Verdict, because: str, evidence: Sequence[str] = ()) -> ScenarioProof:
         lines = tuple(evidence) or tuple(map(summary_of, own))
@@ -143,10 +144,9 @@ def judge_scenario(
         return proof(
             Verdict.INCONCLUSIVE,
             f"the known-good message, to {KNOWN_GOOD}, did not arrive, so that nothing which "
-            "did not arrive means anything",
+            f"did not arrive means anything{told}",
         )
     if not attempts:
-        told = f"; the sender was told: {reported.text}" if reported else ""
         return proof(Verdict.INCONCLUSIVE, f"the receiver saw no connection{told}")
     clear = sum(session.plaintext_discarded for session in own)
     if clear and promise.may_show is not MayShow.ANYTHING:
