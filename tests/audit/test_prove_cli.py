@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_command import relay
+from e2e_command import RELAY, environment, relay
 from typer.testing import CliRunner
 
 from relay.audit.proof_file import _digest
@@ -119,6 +120,21 @@ def test_a_listener_that_nobody_reaches_is_inconclusive(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["verdict"] == "inconclusive"
     assert "host mx.example.com, port" in done.stderr
     assert "@expired.mx.example.com" in done.stderr
+
+
+def test_an_interrupted_wait_is_judged(tmp_path: Path) -> None:
+    words = ("--listen", "127.0.0.1", "--public-name", "mx.example.com", "--scenarios", "expired")
+    with subprocess.Popen(
+        [RELAY, "prove", *words, "--wait", "1h"],
+        env=environment(tmp_path), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        while "Ctrl-C" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "2 inconclusive." in out
 
 
 @pytest.mark.parametrize(
