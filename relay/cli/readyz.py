@@ -30,28 +30,33 @@ def greets(listener: Listening) -> bool:
         with socket.create_connection(address, timeout=STEP_TIMEOUT) as connection:
             if listener.kind != "smtps":
                 return connection.recv(4) == b"220 "
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            # Readiness is asked, not trust; nothing is sent.
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            with context.wrap_socket(connection) as encrypted:
+            with _encrypted(connection) as encrypted:
                 return encrypted.recv(4) == b"220 "
     except OSError:
         return False
 
 
 def answers(url: str) -> bool:
-    """Whether a management port answers over HTTP that it is live."""
+    """Whether a management port answers over HTTP or HTTPS that it is live."""
     where = urlsplit(url)
     assert where.hostname is not None
     assert where.port is not None
     request = f"GET /livez HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n"
     try:
-        with socket.create_connection((where.hostname, where.port), timeout=STEP_TIMEOUT) as link:
-            link.sendall(request.encode("ascii"))
-            return link.recv(13) == b"HTTP/1.1 200 "
+        with socket.create_connection((where.hostname, where.port), timeout=STEP_TIMEOUT) as plain:
+            with _encrypted(plain) if where.scheme == "https" else plain as link:
+                link.sendall(request.encode("ascii"))
+                return link.recv(13) == b"HTTP/1.1 200 "
     except OSError:
         return False
+
+
+def _encrypted(connection: socket.socket) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Readiness is asked, not trust; nothing secret is sent.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection)
 
 
 def missing(serving: Serving | None) -> list[str]:

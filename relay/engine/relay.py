@@ -51,7 +51,7 @@ from relay.lab.lab import Lab
 from relay.lab.lookups import LabLookups
 from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
-from relay.lookup.resolver import ChainedResolver, SystemResolver
+from relay.lookup.resolver import ChainedResolver, RememberedLookup, SystemResolver
 from relay.notice.channel import Channel
 from relay.notice.notifier import Notifier
 from relay.notice.options import NoticeOptions
@@ -251,7 +251,7 @@ class Relay:
             resolver=ChainedResolver(
                 lab=self._lab,
                 names=names,
-                system=SystemResolver(),
+                system=SystemResolver(lookup=RememberedLookup()),
                 mx=MxResolver(
                     dns=lambda: self.policy.routing.dns,
                     own_name=options.hostname,

@@ -1,7 +1,8 @@
 """Takes a message's recipients as far as they go now: the loop around `next_step`.
 
 One domain's recipients go together, different domains side by side. Every attempt is durable before
-the next step is asked for, so that a restart reads the history back and goes on from there.
+anything more is tried, so that a restart reads the history back and goes on from there. The last of
+them becomes durable together with what follows from it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.records import Records
-from relay.engine.settling import Round, Settled, Settler
+from relay.engine.settling import Round, Settled, Settlement, Settler
 from relay.journal.api import Batch
 from relay.lookup.ourselves import own_listeners
 from relay.lookup.resolver import Resolver
@@ -93,17 +94,59 @@ class Rounds:
         for recipient in message.recipients:
             groups[parse_address(recipient).domain].append(recipient)
         steps: dict[str, Settled] = {}
-        async with asyncio.TaskGroup() as tasks:
-            for domain, recipients in groups.items():
-                tasks.create_task(
-                    self._domain(message, in_force, domain, recipients, schedule, deadline, steps)
+        held: list[Result] = []
+        try:
+            if len(groups) == 1:
+                ((domain, recipients),) = groups.items()
+                await self._domain(
+                    message, in_force, domain, recipients, schedule, deadline, steps, held
                 )
-        in_order = {recipient: steps[recipient] for recipient in message.recipients}
-        settlement = self._settler.settle(
+            else:
+                async with asyncio.TaskGroup() as tasks:
+                    for domain, recipients in groups.items():
+                        # No domain's records wait for another domain's host.
+                        tasks.create_task(
+                            self._domain(
+                                message, in_force, domain, recipients, schedule, deadline, steps
+                            )
+                        )
+            settlement = self._settle(message, in_force, steps, before)
+        except BaseException:
+            await self._record(message, held)
+            raise
+        if settlement.notifications:
+            # Their refusal must not take the attempts with it.
+            await self._record(message, held)
+        await self._write(
+            message,
+            Batch(
+                messages=settlement.notifications,
+                sessions=tuple(session for result in held for session in result.sessions),
+                attempts=tuple(result.attempt for result in held),
+                bounces=settlement.bounces,
+                updates=settlement.updates,
+            ),
+        )
+        self._tell(message, held)
+        for bounce in settlement.bounces:
+            self._observer.bounced(bounce)
+        for notification in settlement.notifications:
+            self._observer.accepted(notification.envelope)
+        return {recipient: steps[recipient] for recipient in message.recipients}
+
+    def _settle(
+        self,
+        message: InHand,
+        in_force: PolicyInForce,
+        steps: dict[str, Settled],
+        before: int,
+    ) -> Settlement:
+        """Return what follows; `before` counts the attempts of earlier rounds."""
+        return self._settler.settle(
             Round(
                 envelope=message.envelope,
                 content=message.content,
-                steps=in_order,
+                steps={recipient: steps[recipient] for recipient in message.recipients},
                 attempts=message.attempts,
                 tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
                 policy=in_force.policy,
@@ -111,19 +154,6 @@ class Rounds:
                 client_waits=message.client_waits,
             )
         )
-        await self._write(
-            message,
-            Batch(
-                messages=settlement.notifications,
-                bounces=settlement.bounces,
-                updates=settlement.updates,
-            ),
-        )
-        for bounce in settlement.bounces:
-            self._observer.bounced(bounce)
-        for notification in settlement.notifications:
-            self._observer.accepted(notification.envelope)
-        return in_order
 
     async def _domain(  # noqa: PLR0917  # one call, above
         self,
@@ -134,7 +164,9 @@ class Rounds:
         schedule: RetrySchedule,
         deadline: float | None,
         settled: dict[str, Settled],
+        held: list[Result] | None = None,
     ) -> None:
+        """Take one domain's recipients along; `held` is left with what is not durable yet."""
         policy = in_force.policy
         way = policy.way(domain, sender=domain_of(message.envelope.reverse_path))
         way = replace(way, tls=replace(way.tls, floor=message.envelope.protect_as))
@@ -166,6 +198,8 @@ class Rounds:
                     case _:
                         assert_never(step)
             hurry = False
+            if tries and held:
+                await self._record(message, held)
             for step, together in tries.items():
                 task = Task(
                     envelope=message.envelope,
@@ -183,13 +217,30 @@ class Rounds:
                         result = self._attempts.without_host(task, step)
                     case _:
                         assert_never(step)
-                await self._record(message, result)
+                message.attempts.append(result.attempt)
+                if held is None or len(tries) > 1:
+                    await self._record(message, [result])
+                else:
+                    held.append(result)
             pending = [recipient for together in tries.values() for recipient in together]
 
-    async def _record(self, message: InHand, result: Result) -> None:
-        await self._write(message, Batch(sessions=result.sessions, attempts=(result.attempt,)))
-        message.attempts.append(result.attempt)
-        self._observer.attempted(message.envelope, result.attempt, result.session)
+    async def _record(self, message: InHand, results: list[Result]) -> None:
+        """Make attempts durable; `results` is empty then."""
+        if not results:
+            return
+        await self._write(
+            message,
+            Batch(
+                sessions=tuple(session for result in results for session in result.sessions),
+                attempts=tuple(result.attempt for result in results),
+            ),
+        )
+        self._tell(message, results)
+
+    def _tell(self, message: InHand, results: list[Result]) -> None:
+        for result in results:
+            self._observer.attempted(message.envelope, result.attempt, result.session)
+        results.clear()
 
     async def _write(self, message: InHand, batch: Batch) -> None:
         if message.client_waits:

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.destinations import (
@@ -41,6 +41,10 @@ AddressLookup = Callable[[str, int], Awaitable[tuple[str, ...]]]
 """Turns a host name and a port into numeric addresses; raises OSError as getaddrinfo does."""
 
 LOOKUP_TIMEOUT = timedelta(seconds=5)
+REMEMBERED: Final = timedelta(seconds=5)
+"""Short enough that whoever changes an address by hand does not notice."""
+MOST_REMEMBERED: Final = 1000
+"""Hosts; when there are more, all are asked for anew."""
 
 _NO_HOST_ERRORS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -91,6 +95,29 @@ async def system_lookup(host: str, port: int) -> tuple[str, ...]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+class RememberedLookup:
+    """A lookup whose answers stand for `REMEMBERED`, so that volume asks the system but rarely.
+
+    Failures are not remembered.
+    """
+
+    def __init__(self, lookup: AddressLookup = system_lookup) -> None:
+        self._lookup = lookup
+        self._known: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
+
+    async def __call__(self, host: str, port: int) -> tuple[str, ...]:
+        """Return what `lookup` does, or did a moment ago."""
+        now = asyncio.get_running_loop().time()
+        until, addresses = self._known.get((host, port), (now, ()))
+        if now < until:
+            return addresses
+        addresses = await self._lookup(host, port)
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[host, port] = (now + REMEMBERED.total_seconds(), addresses)
+        return addresses
 
 
 class SystemResolver:
