@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.console import ExitCode, console, fail, print_json
+from relay.cli.console import ExitCode, fail, print_json
+from relay.cli.send_view import as_json, exit_code, follow, tell
 from relay.cli.serving import read_serving
 from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
-    from relay.core.jsonform import Json
     from relay.core.replies import Reply
     from relay.journal.api import MessageRecord
 
@@ -95,16 +95,16 @@ def send(
         reply, record = with_own_relay(
             policy, lambda host, port, where: sent(Server(host=host, port=port), where)
         )
-        follow = f"relay serve --policy {policy}: one that stays, with records and retries"
+        more = f"relay serve --policy {policy}: one that stays, with records and retries"
     else:
         where = StateDir.of(state)
         reply, record = sent(_server(server, where), where)
-        follow = _follow(record, recipients, where)
+        more = follow(record, recipients, where)
     if json:
-        print_json(_as_json(reply, record))
+        print_json(as_json(reply, record))
     else:
-        _tell(reply, record, recipients, follow)
-    raise typer.Exit(_exit_code(reply, record))
+        tell(reply, record, recipients, more)
+    raise typer.Exit(exit_code(reply, record))
 
 
 def _server(option: str | None, where: StateDir) -> Server:
@@ -224,57 +224,3 @@ def _record(where: StateDir, message_id: str, seconds: float) -> MessageRecord |
                 threading.Event().wait(PAUSE)
     except JournalError:
         return None
-
-
-def _exit_code(reply: Reply, record: MessageRecord | None) -> ExitCode:
-    from relay.journal.api import RecipientState
-
-    if not reply.positive:
-        return ExitCode.FINDING
-    bounced = record is not None and any(
-        status.state is RecipientState.FAILED for status in record.recipients
-    )
-    return ExitCode.FINDING if bounced else ExitCode.AS_EXPECTED
-
-
-def _as_json(reply: Reply, record: MessageRecord | None) -> Json:
-    from relay.core.jsonform import to_json
-
-    return {"reply": to_json(reply), "message": to_json(record)}
-
-
-def _follow(record: MessageRecord | None, recipients: list[str], where: StateDir) -> str:
-    """Return the command that shows more; empty where there is no record."""
-    from relay.cli.banner import command
-    from relay.audit.story import bounce_of
-
-    if record is None:
-        return ""
-    bounces = [b for r in recipients if (b := bounce_of(record, r)) is not None]
-    shown = f"bounces show {bounces[-1].id}" if bounces else f"messages show {record.envelope.id}"
-    return command(where, sys.argv[0], shown)
-
-
-def _tell(reply: Reply, record: MessageRecord | None, recipients: list[str], follow: str) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from relay.audit.story import story
-
-    out = console()
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-
-    def row(head: str, words: str) -> None:
-        table.add_row(Text(head, style="bold"), Text(words))
-
-    row("Reply", str(reply))
-    for recipient in recipients:
-        row("To", recipient)
-        for head, words in story(record, recipient) if record else ():
-            if words != str(reply):  # the code that the client was told itself
-                row(head, words)
-    if follow:
-        row("Next", follow)
-    out.print(table)
