@@ -43,10 +43,12 @@ def answers(url: str) -> bool:
     assert where.port is not None
     request = f"GET /livez HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n"
     try:
-        with socket.create_connection((where.hostname, where.port), timeout=STEP_TIMEOUT) as plain:
-            with _encrypted(plain) if where.scheme == "https" else plain as link:
-                link.sendall(request.encode("ascii"))
-                return link.recv(13) == b"HTTP/1.1 200 "
+        with (
+            socket.create_connection((where.hostname, where.port), timeout=STEP_TIMEOUT) as plain,
+            _encrypted(plain) if where.scheme == "https" else plain as link,
+        ):
+            link.sendall(request.encode("ascii"))
+            return link.recv(13) == b"HTTP/1.1 200 "
     except OSError:
         return False
 
