@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from relay.core.addresses import Domain
 from relay.core.records import Attempt, Bounce, Envelope, Session, SessionDirection
-from relay.journal.api import MessageSummary, RecipientStatus
+from relay.journal.api import MessageRecord, MessageSummary, RecipientStatus
 from relay.journal.codec import decode
 from relay.journal.searching import ALL, HandshakeKind, MessageFilter, OutcomeKind, condition_of
 from relay.journal.sqlite_reader import (
@@ -29,6 +29,7 @@ from relay.journal.sqlite_reader import (
     end_of_list,
     resolve,
     statuses_of,
+    whole_record,
 )
 from relay.journal.statements import domain_key
 
@@ -88,20 +89,25 @@ class SqliteBrowser(SqliteReader):
         self, limit: int, wanted: MessageFilter = ALL, *, before: str | None = None
     ) -> tuple[MessageSummary, ...]:
         """List messages, the newest first; ValueError where `code` is none."""
-        condition, values = condition_of(wanted)
         with self._snapshot() as query:
-            rows = query(
-                f"SELECT m.sequence, m.record FROM messages m WHERE m.sequence < ? AND {condition} "  # noqa: S608 - literals
-                "ORDER BY m.sequence DESC LIMIT ?",
-                end_of_list(query, "messages", before),
-                *values,
-                limit,
-            )
-            found = [(record, statuses_of(query, sequence)) for sequence, record in rows]
+            found = [
+                (record, statuses_of(query, sequence))
+                for sequence, record in _wanted(query, limit, wanted, before)
+            ]
         return tuple(
             MessageSummary(envelope=decode(Envelope, record), recipients=statuses)
             for record, statuses in found
         )
+
+    def find_records(
+        self, limit: int, wanted: MessageFilter = ALL, *, before: str | None = None
+    ) -> tuple[MessageRecord, ...]:
+        """List messages as `find_messages` does, with their attempts and bounces, no sessions."""
+        with self._snapshot() as query:
+            return tuple(
+                whole_record(query, sequence, record, sessions=False)
+                for sequence, record in _wanted(query, limit, wanted, before)
+            )
 
     def find_recipients(
         self, wanted: MessageFilter = ALL
@@ -231,6 +237,22 @@ _READ: Final[tuple[Callable[[str], Envelope | Attempt | Bounce], ...]] = (
     partial(decode, Bounce),
 )
 """In the order of `_TABLES`."""
+
+
+def _wanted(
+    query: Query, limit: int, wanted: MessageFilter, before: str | None
+) -> list[tuple[int, str]]:
+    condition, values = condition_of(wanted)
+    return [
+        (sequence, record)
+        for sequence, record in query(
+            f"SELECT m.sequence, m.record FROM messages m WHERE m.sequence < ? AND {condition} "  # noqa: S608 - literals
+            "ORDER BY m.sequence DESC LIMIT ?",
+            end_of_list(query, "messages", before),
+            *values,
+            limit,
+        )
+    ]
 
 
 def _merged(

@@ -109,7 +109,7 @@ class SqliteReader:
         with self._snapshot() as query:
             sequence = resolve(query, "messages", message_id)
             ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
-            return _whole(query, sequence, envelope_text)
+            return whole_record(query, sequence, envelope_text)
 
     def records(
         self, limit: int, *, after: str | None = None, sessions: bool = True
@@ -122,7 +122,7 @@ class SqliteReader:
                 begin,
                 limit,
             )
-            return tuple(_whole(query, n, record, sessions=sessions) for n, record in rows)
+            return tuple(whole_record(query, n, record, sessions=sessions) for n, record in rows)
 
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:
@@ -360,9 +360,10 @@ def statuses_of(query: Query, sequence: int) -> tuple[RecipientStatus, ...]:
     )
 
 
-def _whole(
+def whole_record(
     query: Query, sequence: int, envelope_text: str, *, sessions: bool = True
 ) -> MessageRecord:
+    """Return a message with all that is known of it; `sequence` is its row's."""
     envelope = decode(Envelope, envelope_text)
     attempts = _of_message(query, Attempt, sequence)
     used = {envelope.session_id, *(attempt.session_id for attempt in attempts)} if sessions else ()

@@ -38,12 +38,19 @@ def evidence_of(served: ServedRelay, domain: Domain) -> DomainEvidence:
     if not routes:
         return DomainEvidence(domain=domain, record=None, settings=())
     found = max(routes, key=newest)
+    return DomainEvidence(domain=domain, record=found, settings=settings_of(served, found))
+
+
+def settings_of(served: ServedRelay, found: DomainRecord) -> tuple[SettingVerdict, ...]:
+    """Tell what each setting makes of a record, on the terms of the policy in force.
+
+    Raises TrustError where a file that the policy trusts can't be used.
+    """
     policy = served.relay.policy
-    tls = policy.way(domain, sender=None).tls.policy
+    tls = policy.way(found.domain, sender=None).tls.policy
     terms = Terms(trust=tls.trust, names=tls.names, minimum_tls=tls.minimum_tls, book=policy.codes)
     # The settings are asked about the host itself, whatever way the policy has to it.
-    told = verdicts(replace(found, route=None), terms, trust_stores(served))
-    return DomainEvidence(domain=domain, record=found, settings=told)
+    return verdicts(replace(found, route=None), terms, trust_stores(served))
 
 
 def grid(served: ServedRelay, limit: int, offset: int) -> list[tuple[DomainCount, DomainEvidence]]:

@@ -304,13 +304,13 @@ async def test_no_query_walks_a_table(
     await journal.writer.write(a_story(1))
     plans: list[str] = []
 
-    def explained(self: sqlite_reader._Query, sql: str, *parameters: str | int) -> list[object]:
+    def explained(self: sqlite_reader.Query, sql: str, *parameters: str | int) -> list[object]:
         connection: sqlite3.Connection = self._connection
         plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
         plans.extend(row[3] for row in plan)
         return connection.execute(sql, parameters).fetchall()
 
-    monkeypatch.setattr(sqlite_reader._Query, "__call__", explained)
+    monkeypatch.setattr(sqlite_reader.Query, "__call__", explained)
     read, everyone = journal.reader, "u@bank.test"
     read.messages(5)
     read.messages(5, before="latest")
