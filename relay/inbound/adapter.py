@@ -40,7 +40,6 @@ from relay.inbound.errands import (
     LetOthersRun,
     LibraryVerb,
 )
-from relay.inbound.fast_start import LIBRARY_VERBS
 from relay.inbound.incoming import ListenerKind
 from relay.inbound.lines import ClientInput, Interrupted, LineTooLong
 from relay.inbound.login import exchange
@@ -82,7 +81,6 @@ class RelaySMTP(SMTP):
             record=self._record,
             client=self._input,
             answerable=lambda: not self._wire.is_closing(),
-            library_verbs=LIBRARY_VERBS,
         )
         self._wire: asyncio.Transport
         self._lost = asyncio.Event()

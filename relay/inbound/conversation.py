@@ -13,8 +13,7 @@ only in one write.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from relay.core.codebook import CodeEntry
@@ -23,6 +22,7 @@ from relay.inbound.commands import parse_command
 from relay.inbound.content import ContentProblem
 from relay.inbound.dialog import Dialog
 from relay.inbound.errands import (
+    LIBRARY_VERBS,
     AcceptMessage,
     Authenticate,
     BeginTls,
@@ -50,11 +50,15 @@ class Gone(Exception):  # noqa: N818
     """The connection is no more."""
 
 
+def _left_to_library(verb: str) -> Callable[[Conversation, str], Errand]:
+    return lambda _, argument: LibraryVerb(verb, argument)
+
+
 class Conversation:
     """What a client says and what it is answered.
 
     `answerable` tells whether a reply can still be sent; where not, Gone is raised instead.
-    `library_verbs` are left to aiosmtpd. `steps` counts what the client did, `ended` says that the
+    `LIBRARY_VERBS` are left to aiosmtpd. `steps` counts what the client did, `ended` says that the
     last reply was given.
     """
 
@@ -66,7 +70,6 @@ class Conversation:
         record: SessionLog,
         client: ClientInput,
         answerable: Callable[[], bool],
-        library_verbs: Iterable[str],
     ) -> None:
         self._service = service
         self._limits = service.limits
@@ -75,21 +78,6 @@ class Conversation:
         self._client = client
         self._answerable = answerable
         self._line_limit = max(service.limits.command_line, AUTH_LINE)
-        self._verbs: dict[str, Callable[[str], Errand | None]] = {
-            "HELO": lambda argument: self._hello(argument, esmtp=False),
-            "EHLO": lambda argument: self._hello(argument, esmtp=True),
-            "STARTTLS": self._starttls,
-            "AUTH": self._auth,
-            "MAIL": lambda argument: self.reply(dialog.mail(argument)),
-            "RCPT": lambda argument: self.reply(dialog.rcpt(argument)),
-            "DATA": self._data,
-            # RFC 5321 section 3.5.3: neither confirmed nor denied.
-            "VRFY": lambda _: self.reply(replies.CANNOT_VERIFY),
-            "HELP": lambda _: self.reply(replies.COMMANDS),
-            "QUIT": lambda _: self.last(replies.BYE),
-        }
-        for verb in library_verbs:
-            self._verbs[verb] = partial(LibraryVerb, verb)
         self._receiving: Receiving | None = None
         self._output = bytearray()
         self._bad_commands = 0
@@ -190,7 +178,7 @@ class Conversation:
             self.reply(command)
             return None
         verb = command.verb
-        carry_out = self._verbs.get(verb)
+        carry_out = _VERBS.get(verb)
         if carry_out is None:
             self._record.not_a_command(line)
             self.reply(replies.UNKNOWN_COMMAND)
@@ -200,7 +188,7 @@ class Conversation:
             self.reply(refusal)
             return None
         try:
-            return carry_out(command.argument)
+            return carry_out(self, command.argument)
         except Gone:
             raise
         except Exception:
@@ -219,6 +207,18 @@ class Conversation:
             return False
         self._commands_without_message += 1
         return self._commands_without_message > self._limits.commands_without_message
+
+    def _mail(self, argument: str) -> None:
+        self.reply(self._dialog.mail(argument))
+
+    def _rcpt(self, argument: str) -> None:
+        self.reply(self._dialog.rcpt(argument))
+
+    def _helo(self, argument: str) -> None:
+        self._hello(argument, esmtp=False)
+
+    def _ehlo(self, argument: str) -> None:
+        self._hello(argument, esmtp=True)
 
     def _hello(self, argument: str, *, esmtp: bool) -> None:
         match self._dialog.hello(argument, esmtp=esmtp):
@@ -243,6 +243,16 @@ class Conversation:
             self.reply(refusal)
             return None
         return Authenticate(argument=argument)
+
+    def _vrfy(self, _argument: str) -> None:
+        # RFC 5321 section 3.5.3: neither confirmed nor denied.
+        self.reply(replies.CANNOT_VERIFY)
+
+    def _help(self, _argument: str) -> None:
+        self.reply(replies.COMMANDS)
+
+    def _quit(self, _argument: str) -> None:
+        self.last(replies.BYE)
 
     def _data(self, argument: str) -> None:
         if refusal := self._dialog.data(argument):
@@ -274,3 +284,17 @@ class Conversation:
             session_id=self._record.id,
         )
         return AcceptMessage(incoming=incoming, share=receiving.share)
+
+
+_VERBS: Final[Mapping[str, Callable[[Conversation, str], Errand | None]]] = {
+    "HELO": Conversation._helo,
+    "EHLO": Conversation._ehlo,
+    "STARTTLS": Conversation._starttls,
+    "AUTH": Conversation._auth,
+    "MAIL": Conversation._mail,
+    "RCPT": Conversation._rcpt,
+    "DATA": Conversation._data,
+    "VRFY": Conversation._vrfy,
+    "HELP": Conversation._help,
+    "QUIT": Conversation._quit,
+} | {verb: _left_to_library(verb) for verb in LIBRARY_VERBS}

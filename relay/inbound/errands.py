@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from relay.inbound.content import Share
 from relay.inbound.incoming import Incoming
+
+LIBRARY_VERBS: Final = ("NOOP", "RSET", "EXPN")
+"""The verbs that are left to aiosmtpd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Final
 
 from aiosmtpd.smtp import SMTP
 
-LIBRARY_VERBS: Final = ("NOOP", "RSET", "EXPN")
-"""The verbs that are left to aiosmtpd."""
+from relay.inbound.errands import LIBRARY_VERBS
+
 _OF_ONE_SESSION: Final = frozenset(
     {"command_size_limits", "loop", "_strong_reader", "_auth_methods", "_smtp_methods"}
 )

@@ -11,7 +11,8 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from inbound_harness import House
 
-from relay.inbound.fast_start import LIBRARY_VERBS, Blueprint
+from relay.inbound.errands import LIBRARY_VERBS
+from relay.inbound.fast_start import Blueprint
 
 
 def built(blueprint: Blueprint) -> SMTP:

@@ -19,7 +19,7 @@ from relay.inbound.conversation import Conversation
 from relay.inbound.credentials import Credentials
 from relay.inbound.dialog import Dialog
 from relay.inbound.errands import AcceptMessage, LetOthersRun, LibraryVerb
-from relay.inbound.fast_start import LIBRARY_VERBS, Blueprint
+from relay.inbound.fast_start import Blueprint
 from relay.inbound.incoming import Incoming, ListenerKind
 from relay.inbound.limits import InboundLimits
 from relay.inbound.lines import ClientInput
@@ -73,7 +73,6 @@ class Spoken:
             record=self.record,
             client=self.client,
             answerable=lambda: True,
-            library_verbs=LIBRARY_VERBS,
         )
 
     async def _never(self, _: object) -> Never:
