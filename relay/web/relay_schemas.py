@@ -11,11 +11,11 @@ from relay.core.code_explain import Explanation
 from relay.core.contacts import AddressBounce, Contact, ContactStatus
 from relay.core.records import Attempt, Bounce, Session
 from relay.core.settings import TlsSetting
+from relay.engine.outcome_wait import Awaited, Happened
 from relay.engine.steering import Deleted, Retried
 from relay.journal.api import MessageRecord, MessageSummary
 from relay.web.evidence_query import DomainEvidence
 from relay.web.mail_parts import HeaderField, PartSummary
-from relay.web.outcome_wait import Awaited, Happened
 from relay.web.schema_parts import COUNT, TEXT, JsonSchema, list_of, object_of, or_null, ref
 
 RELAY_RECORDS: Final = (

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from relay.core.jsonform import Json, to_json
+from relay.engine.outcome_wait import Awaited, Happened, Wish
 from relay.journal.browsing import Position
 from relay.web.answers import json_document
 from relay.web.event_routes import too_many
-from relay.web.outcome_wait import Awaited, Happened, Wish
 from relay.web.parameters import Code, DomainName, MailAddress, Since, Span
 from relay.web.problems import Problem, ProblemError, ProblemKind
 from relay.web.schemas import PROBLEM, json_answer
