@@ -63,6 +63,7 @@ class MailMessage:
     """A message read; parts are decoded when they are asked for."""
 
     def __init__(self, content: bytes) -> None:
+        self._addresses: dict[str, list[Json]] = {}
         try:
             self._message = message_from_bytes(content)
         except RecursionError:
@@ -81,12 +82,15 @@ class MailMessage:
 
     def addresses(self, name: str) -> list[Json]:
         """Return the addresses of all headers of a name, as Mailpit has them."""
-        values = [value for n, value in self.headers if n.lower() == name.lower()]
-        return [
-            {"Name": _decoded(shown), "Address": address}
-            for shown, address in getaddresses(values)
-            if address
-        ]
+        found = self._addresses.get(name)
+        if found is None:
+            values = [value for n, value in self.headers if n.lower() == name.lower()]
+            pairs = getaddresses(values) if values else []
+            found = [
+                {"Name": _decoded(shown), "Address": address} for shown, address in pairs if address
+            ]
+            self._addresses[name] = found
+        return list(found)
 
     @property
     def sender(self) -> Json:
