@@ -7,36 +7,74 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
 from hashlib import sha256
+from operator import attrgetter
+from typing import Any, Final
 
 from relay.core.addresses import Address, DomainPattern
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
+_AS_IT_IS: Final = frozenset({type(None), bool, int, float, str})
+
 
 def to_json(value: object) -> Json:
     """Return a value of the core as plain JSON data; raise TypeError for anything else."""
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case bytes():
-            return {"size": len(value), "sha256": sha256(value).hexdigest()}
-        case Enum():
-            return to_json(value.value)
-        case datetime():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case Address() | DomainPattern():
-            return str(value)
-        case tuple() | list() | frozenset():
-            return [to_json(item) for item in value]
-        case dict():
-            return {str(to_json(key)): to_json(item) for key, item in value.items()}
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
-        case _:
-            raise TypeError(f"{type(value).__name__} has no JSON form")
+    kind: Any = type(value)
+    if kind in _AS_IT_IS:
+        return value  # type: ignore[return-value]
+    return _form_of(kind)(value)
+
+
+@cache
+def _form_of(kind: type[Any]) -> Callable[[Any], Json]:
+    """Return what writes values of a type: a record has many, and few types."""
+    if issubclass(kind, bool | int | float | str) and not issubclass(kind, Enum):
+        return _itself
+    if issubclass(kind, bytes):
+        return _octets
+    if issubclass(kind, Enum):
+        return {member: to_json(member.value) for member in kind}.__getitem__
+    if issubclass(kind, datetime):
+        return datetime.isoformat
+    if issubclass(kind, timedelta):
+        return timedelta.total_seconds
+    if issubclass(kind, Address | DomainPattern):
+        return str
+    if issubclass(kind, tuple | list | frozenset):
+        return _items
+    if issubclass(kind, dict):
+        return _mapping
+    if is_dataclass(kind):
+        return _record(kind)
+    raise TypeError(f"{kind.__name__} has no JSON form")
+
+
+def _itself(value: Any) -> Json:
+    plain: Json = value
+    return plain
+
+
+def _octets(value: bytes) -> Json:
+    return {"size": len(value), "sha256": sha256(value).hexdigest()}
+
+
+def _items(value: tuple[object, ...]) -> Json:
+    return [to_json(item) for item in value]
+
+
+def _mapping(value: dict[object, object]) -> Json:
+    return {str(to_json(key)): to_json(item) for key, item in value.items()}
+
+
+def _record(kind: type[Any]) -> Callable[[Any], Json]:
+    names = tuple(field.name for field in fields(kind))
+    if len(names) < 2:
+        return lambda value: {name: to_json(getattr(value, name)) for name in names}
+    values_of = attrgetter(*names)
+    return lambda value: dict(zip(names, map(to_json, values_of(value)), strict=True))

@@ -21,7 +21,7 @@ from typing import Self, assert_never
 from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
 from relay.core.evidence import HandshakeDone, TlsEvidence
-from relay.core.faults import FaultKind, TlsFault
+from relay.core.faults import TlsFault
 from relay.core.outcomes import Failure, TlsRefusal
 from relay.core.records import Session, SessionDirection
 from relay.core.routing import Hop
@@ -177,24 +177,20 @@ class OutboundSession:
         store: TrustStore,
         examined: ExaminedChains,
     ) -> bool:
-        """Whether a fault has come up since the handshake: something has expired meanwhile.
+        """Whether there are other faults now than when the last message was admitted.
 
-        A new session would show that, and so this one is not to hide it.
+        Something has expired meanwhile. A new session would show that; this one is not to hide it.
         """
-
-        def kinds(at: datetime) -> list[FaultKind]:
-            faults = examine(
-                self.evidence,
-                policy,
-                host=self.hop.host,
-                recipient_domain=recipient_domain,
-                at=at,
-                store=store,
-                examined=examined,
-            )
-            return [fault.kind for fault in faults]
-
-        return kinds(self._now()) != kinds(self.evidence.observed_at)
+        faults = examine(
+            self.evidence,
+            policy,
+            host=self.hop.host,
+            recipient_domain=recipient_domain,
+            at=self._now(),
+            store=store,
+            examined=examined,
+        )
+        return [fault.kind for fault in faults] != [fault.kind for fault in self._faults]
 
     async def keep(self) -> bool:
         """Make ready for another message; return whether the session can be trusted with one.

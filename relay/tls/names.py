@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -23,6 +24,7 @@ ReferenceName = str | IpAddress
 """A name that is wanted: a DNS name as A-labels in lower case, or an address."""
 
 
+@lru_cache(maxsize=1024)
 def reference_names(
     policy: NamePolicy, *, host: str, recipient_domain: Domain
 ) -> tuple[ReferenceName, ...]:
