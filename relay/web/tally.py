@@ -90,6 +90,8 @@ class Tally:
         self.bounces[key] += 1
 
     def _session(self, session: Session) -> None:
+        if session.continues is not None:
+            return
         handshake = session.evidence.handshake if session.evidence else NotTried()
         match handshake:
             case HandshakeDone(kind=kind, version=version):
