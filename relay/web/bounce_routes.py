@@ -50,8 +50,10 @@ def bounce_router(served: ServedRelay) -> APIRouter:
 
     @router.get("", responses={200: json_answer("The newest first.", "Bounces")})
     async def bounces(
-        recipient: MailAddress | None = None,
-        domain: DomainName | None = None,
+        recipient: Annotated[
+            MailAddress | None, Query(description="Of this address, in any case.")
+        ] = None,
+        domain: Annotated[DomainName | None, Query(description="Of addresses in it.")] = None,
         code: Code = None,
         limit: Limit = 50,
         before: Before = None,

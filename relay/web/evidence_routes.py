@@ -41,7 +41,9 @@ def evidence_router(served: ServedRelay) -> APIRouter:
         return await json_document(page)
 
     @router.get("/{domain}", responses={200: json_answer("One domain.", "DomainEvidence")})
-    async def evidence(domain: Annotated[DomainName, Path()]) -> Response:
+    async def evidence(
+        domain: Annotated[DomainName, Path(description="A recipients' domain.")],
+    ) -> Response:
         """Show each host's newest evidence, and what each setting makes of it."""
 
         def found() -> Json:

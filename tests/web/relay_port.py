@@ -47,7 +47,7 @@ class Port:
         await self.running.send(*to, **more)
 
     async def get(self, path: str, *, status: int = 200, **parameters: Any) -> Any:
-        return await self.ask("GET", path, status=status, params=parameters)
+        return await self.ask("GET", path, status=status, params=parameters or None)
 
     async def ask(self, method: str, path: str, *, status: int = 200, **more: Any) -> Any:
         answer = await self.client.request(method, f"{API}{path}", **more)
