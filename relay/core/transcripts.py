@@ -105,10 +105,11 @@ class TranscriptLog:
         if code != 334:
             self._in_auth = False
         shown = code_text(code)
-        *parts, last = text.split("\n")
-        for part in parts:
-            self._add(direction, f"{shown}-{part}", encrypted=encrypted)
-        self._add(direction, f"{shown} {last}", encrypted=encrypted)
+        if "\n" in text:
+            *parts, text = text.split("\n")
+            for part in parts:
+                self._add(direction, f"{shown}-{part}", encrypted=encrypted)
+        self._add(direction, f"{shown} {text}", encrypted=encrypted)
 
     def note(self, text: str) -> None:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""
