@@ -296,7 +296,9 @@ class RelaySMTP(SMTP):
 
     async def _flush(self) -> None:
         self._write()
-        await self._writer.drain()
+        # Where neither holds, the writer would find out the same, and slowly.
+        if self._choked or self._wire.is_closing():
+            await self._writer.drain()
 
     async def push(self, status: str | bytes) -> None:
         """Send a reply of the library's own."""
