@@ -18,6 +18,7 @@ from relay.journal.api import JournalError, NotFound
 from relay.lab.lab import Lab
 from relay.web.health import health_router
 from relay.web.lab_routes import lab_router
+from relay.web.pages_router import page_routers
 from relay.web.problems import Problem, ProblemError, ProblemKind
 from relay.web.readiness import Readiness
 from relay.web.relay_routes import relay_roots, relay_routers
@@ -62,7 +63,7 @@ def management_app(
     """
     roots, routers = [health_router(readiness)], [lab_router(lab), script_router(lab)]
     if served is not None:
-        roots += relay_roots(served)
+        roots += [*relay_roots(served), *page_routers(served, read_only=access.read_only)]
         routers += relay_routers(served)
     return guarded(make_api(roots, routers), access, bound=bound)
 
