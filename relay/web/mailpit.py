@@ -58,10 +58,12 @@ Delete = Callable[[Doomed], Awaitable[Deleted]]
 _KEPT_PART: Final = {"Content-Security-Policy": "sandbox; default-src 'none'"}
 
 
-def mailpit_router(journal: JournalReader, delete: Delete) -> APIRouter:
-    """Return Mailpit's routes, by their full paths."""
+def mailpit_router(
+    journal: JournalReader, delete: Delete, *, stopped: Callable[[], bool] = lambda: False
+) -> APIRouter:
+    """Return Mailpit's routes, by their full paths; `stopped` says that the program ends."""
     router = APIRouter(include_in_schema=False)
-    index = MailIndex(journal)
+    index = MailIndex(journal, stopped)
     _add_lists(router, index, journal, delete)
     _add_messages(router, index, journal)
     _add_tags(router, index)

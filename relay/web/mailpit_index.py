@@ -14,14 +14,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
 from relay.core.jsonform import Json
 from relay.core.records import Envelope
-from relay.journal.api import JournalReader, MessageSummary, NotFound
+from relay.journal.api import JournalReader, JournalUnavailable, NotFound
 from relay.journal.codec import to_microseconds
 from relay.journal.statements import storable
 from relay.web.mailpit_message import MailMessage
@@ -30,10 +30,10 @@ from relay.web.mailpit_sql import where_of
 from relay.web.mailpit_words import bcc_of, summary_json, verdict_json
 
 _PAGE: Final = 500
+_TRIES: Final = 5
 _TABLES: Final = """
 CREATE TABLE mail (
-    n INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
+    id TEXT PRIMARY KEY,
     created INTEGER NOT NULL,
     size INTEGER NOT NULL,
     attachments INTEGER NOT NULL,
@@ -50,7 +50,7 @@ CREATE TABLE mail (
     verdict TEXT,
     read INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX mail_by_time ON mail (created, n);
+CREATE INDEX mail_by_time ON mail (created, id);
 CREATE INDEX mail_unread ON mail (read) WHERE read = 0;
 CREATE TABLE tags (
     mail TEXT NOT NULL REFERENCES mail (id) ON DELETE CASCADE,
@@ -59,7 +59,7 @@ CREATE TABLE tags (
 ) WITHOUT ROWID;
 """
 _INSERT: Final = (
-    "INSERT OR IGNORE INTO mail (id, created, size, attachments, inline, sender, recipients, cc, "
+    "INSERT INTO mail (id, created, size, attachments, inline, sender, recipients, cc, "
     "bcc, reply_to, subject, message_id, words, summary) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _THESE: Final = "id IN (SELECT value FROM json_each(?))"
@@ -84,12 +84,16 @@ class Totals:
 
 
 class MailIndex:
-    """Lists and searches; may be used from several threads. Raises JournalError."""
+    """Lists and searches; may be used from several threads. Raises JournalError.
 
-    def __init__(self, journal: JournalReader) -> None:
+    `stopped` says that the program ends, and nobody waits for a long journal to be read.
+    """
+
+    def __init__(self, journal: JournalReader, stopped: Callable[[], bool]) -> None:
         self._journal = journal
+        self._stopped = stopped
         self._lock = Lock()
-        self._counted = (0, 0)
+        self._bounces = 0
         # An empty name is a database in a temporary file, of which SQLite keeps a part in memory.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(f"PRAGMA foreign_keys = ON; {_TABLES}")
@@ -106,7 +110,7 @@ class MailIndex:
             )
             rows = self._database.execute(
                 f"SELECT id, read, summary FROM mail WHERE {where} "  # noqa: S608 - fixed conditions
-                "ORDER BY created DESC, n DESC LIMIT ? OFFSET ?",
+                "ORDER BY created DESC, id DESC LIMIT ? OFFSET ?",
                 (*values, limit, start),
             ).fetchall()
             messages = tuple(self._listed(*row) for row in rows)
@@ -118,7 +122,7 @@ class MailIndex:
         with self._lock:
             self._catch_up()
             rows = self._database.execute(
-                f"SELECT id FROM mail WHERE {where} ORDER BY created DESC, n DESC",  # noqa: S608 - fixed conditions
+                f"SELECT id FROM mail WHERE {where} ORDER BY created DESC, id DESC",  # noqa: S608 - fixed conditions
                 values,
             ).fetchall()
         return tuple(row[0] for row in rows)
@@ -210,49 +214,58 @@ class MailIndex:
 
     def _catch_up(self) -> None:
         """Take in what the journal has got since, and drop what it has lost."""
+        for _ in range(_TRIES):
+            try:
+                self._compare()
+            except NotFound:
+                # The message that a page begins behind was deleted meanwhile.
+                continue
+            return
+        raise JournalUnavailable("the journal changes faster than it can be listed")
+
+    def _compare(self) -> None:
+        self._take_new()
+        # Counted afterwards: what came meanwhile must not look like a loss.
         counts = self._journal.counts()
-        now = (counts.messages, counts.bounces)
-        if now[1] != self._counted[1]:
+        if counts.bounces != self._bounces:
             # A bounce may come long after a host has taken the message.
             self._database.execute("UPDATE mail SET verdict = NULL")
-        self._take_new()
+            self._bounces = counts.bounces
         ((known,),) = self._database.execute("SELECT count(*) FROM mail")
         if known > counts.messages:
             self._drop_lost()
-        self._counted = now
 
     def _take_new(self) -> None:
-        new: list[MessageSummary] = []
-        before: str | None = None
-        limit = 1
-        while page := self._journal.messages(limit, before=before):
-            for summary in page:
-                if self._knows(summary.envelope.id):
-                    self._take(new)
-                    return
-                new.append(summary)
-            before, limit = page[-1].envelope.id, _PAGE
-        self._take(new)
-
-    def _knows(self, message_id: str) -> bool:
-        row = self._database.execute("SELECT 1 FROM mail WHERE id = ?", (message_id,)).fetchone()
-        return row is not None
-
-    def _take(self, newest_first: list[MessageSummary]) -> None:
-        if not newest_first:
-            return
+        """Take all that are newer than any that is known; all of them or none."""
         self._database.execute("BEGIN")
         try:
-            for summary in reversed(newest_first):
-                try:
-                    content = self._journal.content(summary.envelope.id)
-                except NotFound:
-                    continue
-                self._database.execute(_INSERT, _row(summary.envelope, MailMessage(content)))
+            before: str | None = None
+            limit = 1
+            while page := self._journal.messages(limit, before=before):
+                for summary in page:
+                    if not self._take(summary.envelope):
+                        self._database.execute("COMMIT")
+                        return
+                if self._stopped():
+                    raise JournalUnavailable("the relay stops")
+                before, limit = page[-1].envelope.id, _PAGE
         except BaseException:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+    def _take(self, envelope: Envelope) -> bool:
+        """Take a message in; return False where it was known."""
+        known = "SELECT 1 FROM mail WHERE id = ?"
+        if self._database.execute(known, (envelope.id,)).fetchone() is not None:
+            return False
+        try:
+            content = self._journal.content(envelope.id)
+        except NotFound:
+            # It was deleted a moment ago.
+            return True
+        self._database.execute(_INSERT, _row(envelope, MailMessage(content)))
+        return True
 
     def _drop_lost(self) -> None:
         kept: list[str] = []

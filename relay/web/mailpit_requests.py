@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from relay.core.jsonform import Json
 from relay.engine.steering import Deleted
-from relay.journal.api import JournalReader, NotFound, RecipientStatus
+from relay.journal.api import JournalReader, MessageSummary, NotFound, RecipientStatus
 from relay.web.answers import JSON
 from relay.web.mailpit_index import MailIndex
 from relay.web.mailpit_search import SearchError, Term, parse_search
@@ -81,10 +81,24 @@ def doomed(journal: JournalReader, ids: Sequence[str]) -> dict[str, tuple[Recipi
                 found[one] = record.recipients
         return found
     before: str | None = None
-    while page := journal.messages(_PAGE, before=before):
+    while page := _page(journal, before):
         found.update({s.envelope.id: s.recipients for s in page if s.envelope.id in wanted})
         before = page[-1].envelope.id
     return found
+
+
+def _page(journal: JournalReader, before: str | None) -> tuple[MessageSummary, ...]:
+    try:
+        return journal.messages(_PAGE, before=before)
+    except NotFound:
+        # Somebody else deletes just now, and took the message that this page begins behind.
+        raise _busy() from None
+
+
+def _busy() -> ProblemError:
+    return _problem(
+        ProblemKind.JOURNAL_UNAVAILABLE, "Somebody else deletes just now.", "Try it again."
+    )
 
 
 def terms_of(request: Request) -> tuple[Term, ...]:

@@ -41,6 +41,8 @@ def relay_roots(served: ServedRelay) -> list[APIRouter]:
     """Return the routes whose paths are whole."""
     return [
         metrics_router(served),
-        mailpit_router(served.journal, served.relay.steering.delete),
+        mailpit_router(
+            served.journal, served.relay.steering.delete, stopped=lambda: served.live.closed
+        ),
         salesforce_router(served.journal, served.contacts),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -87,7 +87,9 @@ class Faces:
 
 
 @contextlib.asynccontextmanager
-async def faces(directory: Path, access: Access | None = None) -> AsyncIterator[Faces]:
+async def faces(
+    directory: Path, access: Access | None = None, *, stopped: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Faces]:
     """Serve the routes, behind the guards, over a new journal."""
     bound = bind("127.0.0.1", 0)
     contacts = ContactsStore(directory / "contacts.sqlite3")
@@ -106,7 +108,7 @@ async def faces(directory: Path, access: Access | None = None) -> AsyncIterator[
             return Deleted(deleted=len(found), undelivered=tuple(queued), in_hand=())
 
         routers = [
-            mailpit_router(journal.reader, delete),
+            mailpit_router(journal.reader, delete, stopped=stopped),
             salesforce_router(journal.reader, contacts, now=lambda: NOON),
         ]
         app = guarded(make_api(routers, []), access or Access(), bound=bound.host)

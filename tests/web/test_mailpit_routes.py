@@ -10,7 +10,17 @@ import pytest
 from client_faces import Faces, faces, mail
 from test_web_problems import assert_problem
 
-from relay.journal.api import Batch, RecipientState, RecipientUpdate
+from relay.journal.api import (
+    Batch,
+    Deletion,
+    JournalReader,
+    JournalUnavailable,
+    MessageSummary,
+    NotFound,
+    RecipientState,
+    RecipientUpdate,
+)
+from relay.web.mailpit_index import MailIndex
 from relay.web.problems import ProblemKind
 from relay.web.safety import Access
 
@@ -273,8 +283,6 @@ async def test_a_body_that_is_no_request_deletes_nothing(server: Faces, body: by
 
 
 async def test_what_the_journal_lost_by_another_way_is_lost_here(server: Faces) -> None:
-    from relay.journal.api import Deletion
-
     ids = [await server.put(mail(f"n{number}")) for number in range(3)]
     assert (await listed(server))["total"] == 3
     await server.journal.writer.write(Batch(deletions=(Deletion(messages=(ids[2], ids[0])),)))
@@ -356,3 +364,42 @@ async def test_read_only_keeps_every_message(tmp_path: Path) -> None:
             answer = await server.client.request(method, path)
             assert_problem(answer, ProblemKind.READ_ONLY, 403)
         assert (await listed(server))["total"] == 1
+
+
+async def test_nobody_waits_for_a_long_journal_when_the_relay_stops(tmp_path: Path) -> None:
+    stopping = False
+    async with faces(tmp_path, stopped=lambda: stopping) as server:
+        for number in range(3):
+            await server.put(mail(f"n{number}"))
+        stopping = True
+        answer = await server.client.get("/api/v1/messages")
+        assert_problem(answer, ProblemKind.JOURNAL_UNAVAILABLE, 503)
+        stopping = False
+        assert (await listed(server))["total"] == 3
+
+
+class Hasty:
+    """A journal from which somebody deletes the message that a page begins behind."""
+
+    def __init__(self, journal: JournalReader, times: int) -> None:
+        self._journal = journal
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def messages(self, limit: int, *, before: str | None = None) -> tuple[MessageSummary, ...]:
+        if before is not None and self._times:
+            self._times -= 1
+            raise NotFound(before)
+        return self._journal.messages(limit, before=before)
+
+
+async def test_a_list_is_right_while_others_delete(server: Faces) -> None:
+    for number in range(3):
+        await server.put(mail(f"n{number}"))
+    hasty: Any = Hasty(server.journal.reader, 2)
+    assert MailIndex(hasty, lambda: False).find((), 0, 50).matching == 3
+    hasty = Hasty(server.journal.reader, 99)
+    with pytest.raises(JournalUnavailable):
+        MailIndex(hasty, lambda: False).find((), 0, 50)
