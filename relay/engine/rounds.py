@@ -18,12 +18,13 @@ from relay.core.clock import Clock
 from relay.core.records import Attempt, Envelope
 from relay.core.routing import RetrySchedule
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, hurried, next_step
-from relay.engine.attempts import Attempts, Result, Task
+from relay.engine.attempts import Attempts, Result
 from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.records import Records
 from relay.engine.settling import Round, Settled, Settlement, Settler
+from relay.engine.tries import Task
 from relay.journal.api import Batch
 from relay.lookup.ourselves import own_listeners
 from relay.lookup.resolver import Resolver

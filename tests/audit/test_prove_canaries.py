@@ -105,7 +105,7 @@ def clear_where(monkeypatch: pytest.MonkeyPatch, condition: Callable[[Any, Any],
         )
 
     monkeypatch.setattr(Attempts, "_make", make)
-    monkeypatch.setattr("relay.engine.attempts.judged_under", judged)
+    monkeypatch.setattr("relay.engine.tries.judged_under", judged)
 
 
 async def test_verification_off(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,282 @@
+"""A message in one session: a kept one or a new one, judged, and if admitted one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from relay.core.addresses import Domain
+from relay.core.clock import Clock
+from relay.core.delivery import Reuse
+from relay.core.outcomes import (
+    ConnectionFailure,
+    ConnectionProblem,
+    Delivered,
+    Failure,
+    LocalProblem,
+    LocalRefusal,
+    Outcome,
+    PeerRefusal,
+    Stage,
+    TlsRefusal,
+    outcome_of,
+)
+from relay.core.records import Envelope, RecipientOutcome, Session, WouldBe
+from relay.core.replies import Reply
+from relay.core.routing import Hop, RouteMatch
+from relay.core.steps import InClear, Try, judged_under
+from relay.core.tls_policy import PolicyMatch
+from relay.core.verdicts import Terminate, Verdict
+from relay.engine.in_force import PolicyInForce
+from relay.outbound.pool import PoolKey, PoolLimits, SessionPool
+from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
+from relay.outbound.transaction import Admitted
+from relay.tls.rejudge import rejudge
+from relay.tls.trust import TrustStore
+
+log = logging.getLogger("relay.engine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to try: a message's content for some recipients of one domain, which has `hosts`."""
+
+    envelope: Envelope
+    content: bytes
+    recipients: tuple[str, ...]
+    domain: Domain
+    match: PolicyMatch
+    route: RouteMatch
+    hosts: tuple[Hop, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a session is wanted for; `deadline` is a time of the event loop."""
+
+    task: Task
+    step: Try
+    in_force: PolicyInForce
+    deadline: float | None
+    key: PoolKey
+
+    @classmethod
+    def of(cls, task: Task, step: Try, in_force: PolicyInForce, *, deadline: float | None) -> Use:
+        """Return it with the key of the sessions that may serve."""
+        relay = task.route.email_relay
+        key = PoolKey.of(
+            step.hop,
+            judged_under(task.match.policy, step.in_clear),
+            in_force.contexts,
+            recipient_domain=task.domain,
+            credentials=relay.credentials if relay else None,
+        )
+        return cls(task=task, step=step, in_force=in_force, deadline=deadline, key=key)
+
+    @property
+    def store(self) -> TrustStore:
+        """The anchors that the policy trusts."""
+        return self.in_force.stores.store(self.key.policy.trust)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the policy lets messages share a session."""
+        return self.in_force.policy.delivery.reuse is Reuse.ON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How a message fared in one session."""
+
+    session: Session
+    verdict: Verdict | None
+    tested: WouldBe | None
+    outcomes: tuple[RecipientOutcome, ...]
+
+    @property
+    def came_too_late(self) -> bool:
+        """Whether the host had ended the session before it heard of the message.
+
+        421 in reply to MAIL says the same in words (RFC 5321 section 3.8).
+        """
+        return any(_at_mail(entry.outcome) for entry in self.outcomes)
+
+
+class Tries:
+    """Makes sessions and keeps them; knows how this relay presents itself."""
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        allow_external: bool,
+        clock: Clock,
+        new_id: Callable[[], str],
+        limits: PoolLimits | None = None,
+    ) -> None:
+        self._hostname = hostname
+        self._allow_external = allow_external
+        self._clock = clock
+        self._new_id = new_id
+        self._pool = SessionPool(limits)
+
+    def retire(self) -> None:
+        """Close the sessions that are kept for other messages; returns at once."""
+        self._pool.retire()
+
+    async def close(self) -> None:
+        """Close the sessions that are kept for other messages, when none is being tried."""
+        await self._pool.close()
+
+    def make_room(self, hop: Hop, *, in_all: int, per_host: int) -> None:
+        """Close idle sessions until so many are left, in all and with this host."""
+        self._pool.make_room(hop, in_all=in_all, per_host=per_host)
+
+    async def in_kept(self, use: Use) -> Tried | None:
+        """Try the message in a session that stands already; None where there is none."""
+        session = self._kept(use)
+        if session is None:
+            return None
+        session.turn_to(self._new_id())
+        return await self._try(session, use)
+
+    async def in_new(self, use: Use, *, in_place_of: Session | None) -> Tried:
+        """Try the message in a session of its own."""
+        session = self._new_session(use.step.hop, use.in_force)
+        if in_place_of is not None:
+            session.note(f"in place of session {in_place_of.id}, which the host had ended")
+        return await self._try(session, use)
+
+    def _kept(self, use: Use) -> OutboundSession | None:
+        """Return a session that stands already, where the policy lets messages share one."""
+        if not use.may_share:
+            return None
+        while (session := self._pool.take(use.key)) is not None:
+            if not session.outlived(
+                use.key.policy,
+                recipient_domain=use.task.domain,
+                store=use.store,
+                examined=use.in_force.examined,
+            ):
+                return session
+            self._pool.discard(session)
+        return None
+
+    def _new_session(self, hop: Hop, in_force: PolicyInForce) -> OutboundSession:
+        delivery = in_force.policy.delivery
+        return OutboundSession(
+            hop,
+            options=SessionOptions(
+                local_hostname=self._hostname,
+                connect_timeout=delivery.connect_timeout,
+                command_timeout=delivery.command_timeout,
+                allow_external=self._allow_external,
+            ),
+            now=self._clock.now,
+            session_id=self._new_id(),
+        )
+
+    async def _try(self, session: OutboundSession, use: Use) -> Tried:
+        """Try the message in this session, which is kept or closed behind it."""
+        task, step, in_force, policy = use.task, use.step, use.in_force, use.key.policy
+        verdict: Verdict | None = None
+        tested: WouldBe | None = None
+        outcomes: tuple[RecipientOutcome, ...]
+        ready = False
+        try:
+            async with asyncio.timeout_at(use.deadline):
+                if session.carried == 1:
+                    await session.connect(policy, in_force.contexts)
+                if session.failure is not None:
+                    outcomes = for_all(task.recipients, session.failure)
+                else:
+                    tested = _tested(task, step, session, in_force)
+                    admission = await session.admit(
+                        policy,
+                        recipient_domain=task.domain,
+                        store=use.store,
+                        examined=in_force.examined,
+                    )
+                    verdict = admission.verdict
+                    match admission:
+                        case NotAdmitted():
+                            outcomes = for_all(task.recipients, admission.failure)
+                        case Admitted():
+                            outcomes = await admission.send(
+                                task.envelope,
+                                task.recipients,
+                                task.content,
+                                credentials=use.key.credentials,
+                            )
+                            ready = use.may_share
+                        case _:
+                            assert_never(admission)
+        except TimeoutError:
+            outcomes = for_all(task.recipients, late(step, in_force))
+        except Exception:
+            log.exception("message %s: an attempt at %s broke", task.envelope.id, step.hop)
+            broken = LocalRefusal(
+                problem=LocalProblem.INTERNAL, detail="an error in the relay itself, see its log"
+            )
+            outcomes = for_all(task.recipients, broken)
+        finally:
+            ready = ready and await session.keep()
+            if not ready:
+                await session.close()
+        tried = Tried(session=session.record(), verdict=verdict, tested=tested, outcomes=outcomes)
+        if ready:
+            self._pool.put(use.key, session)
+        return tried
+
+
+def _tested(
+    task: Task, step: Try, session: OutboundSession, in_force: PolicyInForce
+) -> WouldBe | None:
+    """Judge the session under what is only tested, too; nothing follows from that."""
+    if task.match.tested is None or step.in_clear is InClear.NOW:
+        return None
+    policy = judged_under(task.match.tested, step.in_clear)
+    verdict = rejudge(
+        session.evidence,
+        policy,
+        host=step.hop.host,
+        recipient_domain=task.domain,
+        stores=in_force.stores,
+        examined=in_force.examined,
+    ).verdict
+    if not isinstance(verdict, Terminate):
+        return WouldBe(setting=policy.setting, verdict=verdict)
+    refusal = TlsRefusal.by(
+        policy.setting, verdict.faults, peer_reply=session.evidence.starttls_reply
+    )
+    entry = in_force.policy.codes.entry(refusal)
+    return WouldBe(setting=policy.setting, verdict=verdict, code=entry.status, text=entry.text)
+
+
+def _at_mail(outcome: Outcome) -> bool:
+    if isinstance(outcome, Delivered):
+        return False
+    match outcome.failure:
+        case ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.MAIL):
+            return True
+        case PeerRefusal(reply=Reply(code=421), stage=Stage.MAIL):
+            return True
+        case _:
+            return False
+
+
+def late(step: Try, in_force: PolicyInForce) -> LocalRefusal:
+    """Return what it is to have no outcome in time."""
+    within = in_force.policy.delivery.reply_within
+    return LocalRefusal(
+        problem=LocalProblem.OUT_OF_TIME, detail=f"{step.hop} gave no outcome within {within}"
+    )
+
+
+def for_all(recipients: Sequence[str], failure: Failure) -> tuple[RecipientOutcome, ...]:
+    """Give all recipients the same failure."""
+    outcome = outcome_of(failure)
+    return tuple(RecipientOutcome(recipient=r, outcome=outcome) for r in recipients)
