@@ -9,7 +9,7 @@ Exactly these paths are Mailpit's; Relaylab's own are elsewhere (`/api/v1/mail`)
     /api/v1/info              GET
     /api/v1/webui             GET
     /api/v1/chaos             refused as by a Mailpit without it: fault scripts do more
-    /view/{id}.html, .txt     GET
+    /view/{id}.html, .txt     GET; /view/{id} leads to our own page of the message
 
 `latest` is an id, of the newest message or, with `?query=`, of the newest that matches. Keys are
 Mailpit's, plus `Relaylab`: what became of the message. All messages are listed that a client handed
@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from relay import __version__
 from relay.core.jsonform import Json
@@ -182,6 +183,11 @@ def _add_messages(router: APIRouter, index: MailIndex, journal: JournalReader) -
         return Response(
             found.text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8"
         )
+
+    @router.get("/view/{message_id}")
+    async def page(message_id: str, request: Request) -> Response:
+        found = await or_unknown(lambda: resolve(index, journal, message_id, request))
+        return RedirectResponse(f"/mail/{found}", status_code=HTTPStatus.FOUND)
 
 
 def _add_tags(router: APIRouter, index: MailIndex) -> None:

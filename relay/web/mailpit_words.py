@@ -95,6 +95,7 @@ def verdict_json(record: MessageRecord) -> VerdictTold:
             "Recipients": recipients,
             "Links": {
                 "Mail": f"/api/v1/mail/{message_id}",
+                "Page": f"/mail/{message_id}",
                 "Raw": f"/api/v1/message/{message_id}/raw",
             },
         },

@@ -331,6 +331,15 @@ async def test_a_part_is_a_file_to_keep_whatever_it_says_it_is(server: Faces) ->
     assert_problem(missing, ProblemKind.UNKNOWN_MESSAGE, 404)
 
 
+async def test_the_page_of_a_message_is_our_own(server: Faces) -> None:
+    own = await server.put(mail())
+    for path in (f"/view/{own}", "/view/latest"):
+        answer = await server.client.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (302, f"/mail/{own}")
+    evil = await server.client.get("/view/%2F%2Fevil.test")
+    assert evil.status_code == 404
+
+
 async def test_source_and_headers_are_as_received(server: Faces) -> None:
     raw = b"subject: one\r\n two\r\nX-A: 1\r\nx-a: 2\r\n\r\n\xffwords\r\n"
     own = await server.put(raw)
