@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, fail, say
+from relay.cli.keeping import KeepDaysOption, KeepMessagesOption, keep_of
 from relay.cli.lab_scripts import LabScriptOption, open_scripts
 from relay.cli.log_format import LogFormat, LogFormatOption, log_line, narrator, set_up_log
 from relay.cli.noticing import (
@@ -122,6 +123,8 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    keep_messages: KeepMessagesOption = None,
+    keep_days: KeepDaysOption = None,
     lab_script: LabScriptOption = None,
     webhook: WebhookOption = None,
     webhook_secret_file: SecretFileOption = None,
@@ -168,6 +171,7 @@ def serve(
             window=notice_window,
         ),
         lab_scripts=open_scripts(lab_script),
+        keep=keep_of(keep_messages, keep_days),
     )
     port = web_options(
         wanted=web,

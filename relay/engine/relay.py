@@ -32,6 +32,7 @@ from relay.engine.observing import (
     Unobserved,
     WriteObserver,
 )
+from relay.engine.pruning import Pruner
 from relay.engine.queue import Queue
 from relay.engine.records import Records
 from relay.engine.returning import Returns
@@ -45,6 +46,7 @@ from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
 from relay.inbound.server_tls import server_context
 from relay.journal.api import Batch, JournalReader, JournalWriter, NewMessage
 from relay.journal.contacts_store import CONTACTS_FILE, ContactsStore
+from relay.journal.pruning import Keep, PruneReader
 from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
@@ -74,7 +76,7 @@ class RelayOptions:
     `certificates` is the directory of the lab's authority; `grace` bounds how long a stop waits for
     what is in hand. `seed` decides the order of hosts of equal preference. `notices` says who is
     told of what happens, besides senders. With `lab_scripts` the lab's receivers fail beyond what
-    their scenarios do, from the start.
+    their scenarios do, from the start. `keep` bounds what the journal holds of settled mail.
     """
 
     listeners: tuple[ListenerConfig, ...]
@@ -90,6 +92,7 @@ class RelayOptions:
     seed: int = field(default_factory=lambda: secrets.randbits(32))
     notices: NoticeOptions | None = None
     lab_scripts: tuple[FaultScript, ...] = ()
+    keep: Keep = field(default_factory=Keep)
 
 
 class Relay:
@@ -119,7 +122,6 @@ class Relay:
         self._observer = observer or Unobserved()
         self._writes = writes
         self._channels = tuple(channels)
-        self._server_certificate: ServerCertificate
         self._server_certificate: ServerCertificate
         self._steering: Steering
         self._attempts: Attempts
@@ -154,11 +156,6 @@ class Relay:
     def journal(self) -> JournalReader:
         """The records."""
         return self._journal
-
-    @property
-    def server_certificate(self) -> ServerCertificate:
-        """What its listeners serve: the files of the options, or one of the lab's."""
-        return self._server_certificate
 
     @property
     def server_certificate(self) -> ServerCertificate:
@@ -287,10 +284,10 @@ class Relay:
             wake_queue=queue.wake,
         )
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        late = tasks.create_task(records.run(), name="records")
-        self._stack.callback(late.cancel)
+        self._stack.callback(tasks.create_task(records.run(), name="records").cancel)
         running = tasks.create_task(queue.run(), name="queue")
         self._stack.push_async_callback(self._stop_queue, queue, running)
+        self._start_pruner(tasks, writer, queue)
         telling: asyncio.Task[None] | None = None
         if notifier is not None:
             telling = tasks.create_task(notifier.run(), name="notices")
@@ -330,6 +327,15 @@ class Relay:
     def _observed(self, writer: JournalWriter) -> JournalWriter:
         return writer if self._writes is None else ObservedWriter(writer, self._writes)
 
+    def _start_pruner(self, tasks: asyncio.TaskGroup, writer: JournalWriter, queue: Queue) -> None:
+        keep = self._options.keep
+        if keep.everything:
+            return
+        journal = PruneReader(self._options.journal)
+        self._stack.callback(journal.close)
+        pruner = Pruner(journal=journal, writer=writer, queue=queue, keep=keep, clock=self._clock)
+        self._stack.callback(tasks.create_task(pruner.run(), name="pruning").cancel)
+
     def _open_attempts(self) -> Attempts:
         """Make what tries hosts; its idle sessions are closed when nothing is in hand any more."""
         self._attempts = Attempts(
@@ -365,7 +371,6 @@ class Relay:
 
     def _server_context(self, authority: LabAuthority) -> SSLContext:
         certificate = self._certificate(authority)
-        self._server_certificate = certificate
         self._server_certificate = certificate
         return server_context(chain=certificate.chain, key=certificate.key)
 

@@ -109,10 +109,12 @@ class Deletion:
     """Messages to forget with all that is known of them, their outbound sessions included.
 
     `messages` are ids in full; one that the journal does not have is no error. The session that a
-    message came in by stays, unless `unused_sessions` asks for all to go that no record names.
+    message came in by stays, unless it is one of `sessions`, which are ids in full as well, or
+    `unused_sessions` asks for all to go that no record names.
     """
 
     messages: tuple[str, ...]
+    sessions: tuple[str, ...] = ()
     unused_sessions: bool = False
 
 

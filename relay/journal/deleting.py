@@ -51,6 +51,7 @@ DELETE FROM {table} WHERE message IN (
 )
 """
 _MESSAGES: Final = "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))"
+_THESE_SESSIONS: Final = "DELETE FROM sessions WHERE id IN (SELECT value FROM json_each(?))"
 _UNUSED_SESSIONS: Final = """
 DELETE FROM sessions WHERE id NOT IN (
     SELECT json_extract(record, '$.session_id') FROM attempts
@@ -70,5 +71,7 @@ def deleting(deletion: Deletion) -> Iterator[Statement]:
     for table in ("bounces", "attempts", "recipients", "contents"):
         yield Statement(_PARTS.format(table=table), doomed, None)
     yield Statement(_MESSAGES, doomed, None)
+    if deletion.sessions:
+        yield Statement(_THESE_SESSIONS, (json.dumps(deletion.sessions),), None)
     if deletion.unused_sessions:
         yield Statement(_UNUSED_SESSIONS, (), None)

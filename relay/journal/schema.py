@@ -89,6 +89,8 @@ CREATE INDEX bounces_by_enhanced ON bounces (enhanced);
 
 _ADDED: Final = """
 CREATE INDEX IF NOT EXISTS bounces_by_address ON bounces (address COLLATE NOCASE);
+CREATE INDEX IF NOT EXISTS messages_by_time ON messages (json_extract(record, '$.received_at'));
+CREATE INDEX IF NOT EXISTS messages_by_session ON messages (json_extract(record, '$.session_id'));
 CREATE TABLE IF NOT EXISTS highest (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)
     WITHOUT ROWID;
 """

@@ -16,6 +16,7 @@ from relay.core.delivery import Policy
 from relay.engine.observing import Observer
 from relay.engine.relay import Relay, RelayOptions
 from relay.inbound.listeners import ListenerConfig, ListenerKind
+from relay.journal.pruning import Keep
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 from relay.notice.options import NoticeOptions
@@ -42,6 +43,7 @@ def start(tmp_path: Path, certificates: Path) -> Start:
         observer: Observer | None = None,
         seed: int = 1,
         notices: NoticeOptions | None = None,
+        keep: Keep | None = None,
     ) -> AsyncIterator[Running]:
         if isinstance(policy, str):
             shipped = POLICIES / f"{policy}.yaml"
@@ -57,6 +59,7 @@ def start(tmp_path: Path, certificates: Path) -> Start:
             allow_external=allow_external,
             seed=seed,
             notices=notices,
+            keep=keep or Keep(),
         )
         authority = LabAuthority(certificates)
         async with (
