@@ -298,7 +298,13 @@ class RelaySMTP(SMTP):
         self._write()
         # Where neither holds, the writer would find out the same, and slowly.
         if self._choked or self._wire.is_closing():
-            await self._writer.drain()
+            try:
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    await self._writer.drain()
+            except TimeoutError:
+                self._record.note("the client did not read its replies")
+                self._wire.abort()
+                raise Gone from None
 
     async def push(self, status: str | bytes) -> None:
         """Send a reply of the library's own."""

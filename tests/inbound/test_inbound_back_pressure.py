@@ -89,6 +89,22 @@ async def test_what_a_client_that_leaves_held_is_given_back(how: str, house: Hou
     assert house.listeners._service.buffered.octets == 0
 
 
+async def reluctant_client(house: House) -> Client:
+    """A client in the middle of a message that has room for few replies, and so has the server."""
+    endpoint = house.endpoint(ListenerKind.SMTP)
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, (endpoint.host, endpoint.port))
+    client = Client(*await asyncio.open_connection(sock=raw, limit=1024))
+    house.clients.append(client)
+    await client.reply()
+    server_side = the_session(house)._wire.get_extra_info("socket")
+    server_side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await client.say_all("EHLO client.test", "MAIL FROM:<a@b.test>")
+    return client
+
+
 async def test_a_client_that_does_not_read_its_replies_is_not_served(
     open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,20 +117,10 @@ async def test_a_client_that_does_not_read_its_replies_is_not_served(
 
     monkeypatch.setattr(RelaySMTP, "pause_writing", pause)
     house = await open_house(limits=InboundLimits(recipients=1))
-    endpoint = house.endpoint(ListenerKind.SMTP)
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(raw, (endpoint.host, endpoint.port))
-    reader, writer = await asyncio.open_connection(sock=raw, limit=1024)
-    client = Client(reader, writer)
-    house.clients.append(client)
-    await client.reply()
+    client = await reluctant_client(house)
     session = the_session(house)
-    session._wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    await client.say_all("EHLO client.test", "MAIL FROM:<a@b.test>")
     group = 50_000
-    writer.write(b"RCPT TO:<c@d.test>\r\n" * group)
+    client.writer.write(b"RCPT TO:<c@d.test>\r\n" * group)
     await choked.wait()
     carried_out = session._talk.steps
     assert carried_out < group // 2
@@ -127,6 +133,16 @@ async def test_a_client_that_does_not_read_its_replies_is_not_served(
     taken = [(await client.reply())[:3] for _ in range(group)]
     assert taken == ["250"] + ["452"] * (group - 1)
     assert (await client.say("NOOP")).startswith("250 ")
+
+
+async def test_a_client_that_never_reads_its_replies_is_cut(open_house: OpenHouse) -> None:
+    house = await open_house(limits=InboundLimits(recipients=1, idle_seconds=0.2))
+    client = await reluctant_client(house)
+    session = the_session(house)
+    client.writer.write(b"RCPT TO:<c@d.test>\r\n" * 50_000)
+    await house.ended()
+    assert session._talk.steps < 25_000
+    assert house.listeners._service.live == set()
 
 
 async def test_a_line_without_end_is_cut(house: House) -> None:
