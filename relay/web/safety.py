@@ -8,6 +8,7 @@ stops the second, the check of the origin the first; neither needs a password.
 from __future__ import annotations
 
 import ipaddress
+from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -39,8 +40,8 @@ _SECURITY_HEADERS: Final = {
 class Access:
     """Who may do what: `names` are the host names that are served, besides those of loopback.
 
-    `token` is what `Authorization: Bearer` must bear, None where nobody needs one. `read_only`
-    refuses whatever changes anything.
+    `token` is what `Authorization: Bearer` must bear, or the password of `Basic`, with any user
+    name; None where nobody needs one. `read_only` refuses whatever changes anything.
     """
 
     names: tuple[str, ...] = ()
@@ -101,21 +102,37 @@ def _token(app: ASGIApp, token: bytes) -> ASGIApp:
         if scope["path"] in UNGUARDED:
             await app(scope, receive, send)
             return
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-        # Headers are decoded as Latin-1, octet for octet.
-        matches = compare_digest(given.strip().encode("latin-1"), token)
-        if scheme.lower() == "bearer" and matches:
+        given = _token_in(Headers(scope=scope).get("authorization", ""))
+        if given is not None and compare_digest(given, token):
             await app(scope, receive, send)
             return
         refused = Problem(
             kind=ProblemKind.TOKEN_REQUIRED,
             detail="The request bears no token, or another one than this port was started with.",
-            next="Send `Authorization: Bearer TOKEN` with the value of RELAY_WEB_TOKEN.",
-            headers={"WWW-Authenticate": 'Bearer realm="relaylab"'},
+            next="Send `Authorization: Bearer TOKEN` with the value of RELAY_WEB_TOKEN; "
+            "in a browser, give it as the password, with any user name.",
+            headers={"WWW-Authenticate": 'Bearer realm="relaylab", Basic realm="relaylab"'},
         )
         await refused.response()(scope, receive, send)
 
     return guard
+
+
+def _token_in(authorization: str) -> bytes | None:
+    """Return the token that a header bears, or the password for a browser (RFC 7617)."""
+    scheme, _, given = authorization.partition(" ")
+    # Headers are decoded as Latin-1, octet for octet.
+    octets = given.strip().encode("latin-1")
+    match scheme.lower():
+        case "bearer":
+            return octets
+        case "basic":
+            try:
+                return b64decode(octets, validate=True).partition(b":")[2]
+            except ValueError:
+                return None
+        case _:
+            return None
 
 
 def _read_only(app: ASGIApp) -> ASGIApp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 
 import httpx
 import pytest
@@ -108,6 +109,9 @@ async def test_a_token_opens_everything_but_health(lab: Lab) -> None:
             {"Authorization": "Bearer wrong"},
             {"Authorization": "Bearer naïve secre".encode()},
             {"Authorization": "Basic naïve secret".encode()},
+            {"Authorization": f"Basic {_basic('naïve secret', 'wrong')}"},
+            {"Authorization": f"Basic {_basic('user', '')}"},
+            {"Authorization": "Basic !"},
         ):
             for path in (SESSIONS, "/api/v1/openapi.json", "/none"):
                 answer = await client.get(path, headers=given)  # type: ignore[arg-type]
@@ -117,6 +121,20 @@ async def test_a_token_opens_everything_but_health(lab: Lab) -> None:
         right = {"Authorization": "bearer naïve secret".encode()}
         assert (await client.get(SESSIONS, headers=right)).status_code == 200  # type: ignore[arg-type]
         assert (await client.post(RESET, headers=right)).status_code == 204  # type: ignore[arg-type]
+
+
+def _basic(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode()
+
+
+async def test_a_browser_gives_the_token_as_a_password(lab: Lab) -> None:
+    async with serving(lab, Access(token="naïve: secret")) as client:
+        answer = await client.get(SESSIONS)
+        assert 'Basic realm="relaylab"' in answer.headers["www-authenticate"]
+        for user in ("", "anybody"):
+            given = {"Authorization": f"Basic {_basic(user, 'naïve: secret')}"}
+            assert (await client.get(SESSIONS, headers=given)).status_code == 200
+            assert (await client.post(RESET, headers=given)).status_code == 204
 
 
 async def test_a_token_does_not_open_other_hosts(lab: Lab) -> None:
