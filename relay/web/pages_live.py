@@ -55,11 +55,15 @@ class Plot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventView:
-    """One event in a line; `message` is the id of the message that it is about."""
+    """One event in a line.
+
+    `message` is the id of the message that it is about, and `who` leads there.
+    """
 
     at: datetime
     badge: Badge
     message: str
+    who: str
     words: str
 
 
@@ -183,9 +187,12 @@ def _event(event: Event) -> EventView:
         case Envelope():
             to = ", ".join(record.recipients[:3])
             more = f" and {len(record.recipients) - 3} more" if len(record.recipients) > 3 else ""
-            words = f"{record.reverse_path or '<>'} to {to}{more}"
             return EventView(
-                at=record.received_at, badge=_BADGES[kind], message=record.id, words=words
+                at=record.received_at,
+                badge=_BADGES[kind],
+                message=record.id,
+                who=f"{to}{more}",
+                words=f"from {record.reverse_path or '<>'}",
             )
         case Attempt():
             first = record.outcomes[0]
@@ -195,15 +202,16 @@ def _event(event: Event) -> EventView:
                 at=record.ended_at,
                 badge=Badge(text=first.outcome.kind, mark=mark),
                 message=record.message_id,
-                words=f"{first.recipient} at {record.hop or record.route}: "
-                f"{outcome_words(first.outcome)}",
+                who=first.recipient,
+                words=f"at {record.hop or record.route}: {outcome_words(first.outcome)}",
             )
         case Bounce():
             return EventView(
                 at=record.at,
                 badge=_BADGES[kind],
                 message=record.message_id,
-                words=f"{record.recipient}: {record.status} {record.text}",
+                who=record.recipient,
+                words=f"{record.status} {record.text}",
             )
 
 
