@@ -116,7 +116,7 @@ class MailMessage:
     def text(self) -> str:
         """The plain text; the HTML's own where there is no plain text."""
         found = "\n".join(_as_text(p) for p in self._bodies("text/plain"))
-        return found or html_text(self.html)
+        return found or (html_text(self.html) if self.html else "")
 
     @cached_property
     def html(self) -> str:
@@ -136,7 +136,7 @@ class MailMessage:
     @property
     def snippet(self) -> str:
         """The beginning of the text on one line."""
-        words = " ".join((html_text(self.html) or self.text).split())
+        words = " ".join(((html_text(self.html) if self.html else "") or self.text).split())
         return words if len(words) <= _SNIPPET else f"{words[: _SNIPPET - 3]}..."
 
     def _bodies(self, content_type: str) -> Iterator[MailPart]:
