@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
@@ -38,6 +38,9 @@ from relay.tls.rejudge import rejudge
 from relay.tls.trust import TrustStore
 
 log = logging.getLogger("relay.engine")
+
+CUT_BEHIND: Final = 0.1
+"""Seconds behind the deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +189,9 @@ class Tries:
         tested: WouldBe | None = None
         outcomes: tuple[RecipientOutcome, ...]
         ready = False
+        cut = _cut_behind(use.deadline, session)
         try:
-            async with asyncio.timeout_at(use.deadline):
+            async with asyncio.timeout_at(use.deadline) as limit:
                 if session.carried == 1:
                     await session.connect(policy, in_force.contexts)
                 if session.failure is not None:
@@ -214,6 +218,8 @@ class Tries:
                             ready = use.may_share
                         case _:
                             assert_never(admission)
+            if limit.expired() and verdict is None:
+                outcomes = for_all(task.recipients, late(step, in_force))
         except TimeoutError:
             outcomes = for_all(task.recipients, late(step, in_force))
         except Exception:
@@ -223,6 +229,8 @@ class Tries:
             )
             outcomes = for_all(task.recipients, broken)
         finally:
+            if cut is not None:
+                cut.cancel()
             ready = ready and await session.keep()
             if not ready:
                 await session.close()
@@ -254,6 +262,17 @@ def _tested(
     )
     entry = in_force.policy.codes.entry(refusal)
     return WouldBe(setting=policy.setting, verdict=verdict, code=entry.status, text=entry.text)
+
+
+def _cut_behind(deadline: float | None, session: OutboundSession) -> asyncio.TimerHandle | None:
+    """Cut the connection where the deadline alone does not end what waits on it.
+
+    `asyncio.wait_for`, which the library waits by, loses a cancellation that comes together with
+    what it waits for (before Python 3.12); nothing would end the next wait but its own time-out.
+    """
+    if deadline is None:
+        return None
+    return asyncio.get_running_loop().call_at(deadline + CUT_BEHIND, session.abort)
 
 
 def _at_mail(outcome: Outcome) -> bool:

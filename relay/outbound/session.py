@@ -248,6 +248,13 @@ class OutboundSession:
         finally:
             self._ended_at = self._now()
 
+    def abort(self) -> None:
+        """Cut the connection at once; whoever waits on it learns that it is lost."""
+        if self._exchange is not None:
+            self._exchange.abort()
+        else:
+            self._opening.client.abort()
+
     async def _take_leave(self, exchange: Exchange) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
