@@ -41,8 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read the policies of all markers, so that a mistake ends the run before the first test."""
+    if hasattr(config, "workerinput"):
+        # A worker of xdist can't end the run; there the mistake is an error of the test itself.
+        return
     known: set[str] = set()
     mistakes: list[str] = []
     for item in items:

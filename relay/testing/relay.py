@@ -122,7 +122,8 @@ class Relay:
         self._state = state
         self._certificates = certificates
         self._allow_external = allow_external
-        self._stack = contextlib.AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._serving: asyncio.Task[None]
         self._turned = TurnedClock()
         self._hearing = Hearing()
         self._cleared_at: datetime | None = None
@@ -130,9 +131,17 @@ class Relay:
         self._clock: Clock
 
     async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as stack:
-            await self._open(stack)
-            self._stack = stack.pop_all()
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
+        # The engine's task group must not wrap what the caller's block raises.
+        self._serving = loop.create_task(self._serve(opened), name="relay")
+        try:
+            await asyncio.wait({opened, self._serving}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._serving.cancel()
+            raise
+        if not opened.done():
+            await self._serving
         return self
 
     async def __aexit__(
@@ -141,7 +150,14 @@ class Relay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+        self._stop.set()
+        await self._serving
+
+    async def _serve(self, opened: asyncio.Future[None]) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(stack)
+            opened.set_result(None)
+            await self._stop.wait()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         policy = read_policy(self._policy, self._settings)
@@ -180,7 +196,7 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """The port for SMTP, in clear with STARTTLS offered; AUTH takes any user."""
+        """The port for SMTP, STARTTLS offered; behind it AUTH takes any user and password."""
         return self._relay.endpoints[0].port
 
     @property

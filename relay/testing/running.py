@@ -59,6 +59,10 @@ class RunningClock:
         clock = self._loop.relay.clock
         self._loop.run(clock.advance(days=days, hours=hours, minutes=minutes, seconds=seconds))
 
+    def settle(self) -> None:
+        """Return when nothing is being sent or due now; as `Clock.settle`."""
+        self._loop.run(self._loop.relay.clock.settle())
+
 
 class RunningLab:
     """The lab of a relay: its receivers, and what they took."""
