@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from e2e_relay import Running, Start
@@ -219,3 +220,25 @@ async def test_counted_handshakes_and_examinations(
         }
     assert handshakes == len(sessions) <= 4
     assert examined == 1
+
+
+async def test_a_stopped_relay_leaves_nothing(start: Start) -> None:
+    def left() -> tuple[int, set[str]]:
+        tasks = {task.get_name() for task in asyncio.all_tasks()}
+        return len(list(Path("/proc/self/fd").iterdir())), tasks
+
+    host = Host(always("take"))
+    async with host.running():
+        counts = []
+        for round_ in range(3):
+            async with start(policy(host)) as running:
+                await asyncio.gather(
+                    *(running.send("a@example.test", mark=f"m{round_}-{n}") for n in range(10))
+                )
+                assert host.open >= 1
+            while host.open:
+                await asyncio.sleep(0)
+            counts.append(left())
+        # What the first round loads, stays.
+        assert counts[1] == counts[2]
+    assert host.quits == host.connections

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from outbound_peer import Do, Peer, Step
-from outbound_relay import DOMAIN, MESSAGE, Relay, envelope
+import trustme
+from outbound_peer import HOST, Do, Peer, Step
+from outbound_relay import DOMAIN, MESSAGE, Relay, envelope, utc_now
 
 from relay.core.addresses import Domain
 from relay.core.email_relays import Credentials, Secret
@@ -19,8 +20,9 @@ from relay.core.outcomes import Delivered
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import CommonName, NamePolicy, TrustAnchors
 from relay.outbound.pool import PoolKey, PoolLimits, SessionPool
-from relay.outbound.session import OutboundSession
+from relay.outbound.session import OutboundSession, SessionOptions
 from relay.tls.contexts import ClientContexts
+from relay.tls.examined import ExaminedChains
 
 STRICT = TlsSetting.REQUIRED_VERIFY
 CLEAR = TlsSetting.PREFERRED
@@ -296,3 +298,41 @@ async def test_a_login_is_not_repeated_and_never_shared(
         await session.close()
         await peer.settled()
     assert peer.only.verbs.count("AUTH") == 1
+
+
+async def test_a_session_does_not_outlive_its_certificate(relay: Relay, ca: trustme.CA) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ends = utc_now() + timedelta(hours=1)
+    ca.issue_cert(HOST, not_after=ends).configure_cert(context)
+    time = utc_now()
+    policy = relay.policy(STRICT)
+    examined = ExaminedChains()
+
+    def outlived(session: OutboundSession) -> bool:
+        return session.outlived(
+            policy,
+            recipient_domain=DOMAIN,
+            store=relay.stores.store(policy.trust),
+            examined=examined,
+        )
+
+    async with Peer(context=context).running() as peer:
+        session = await OutboundSession.open(
+            peer.hop,
+            policy,
+            options=SessionOptions(
+                local_hostname="relay.lab.test",
+                connect_timeout=timedelta(seconds=5),
+                command_timeout=timedelta(seconds=5),
+                allow_external=False,
+            ),
+            contexts=relay.contexts,
+            now=lambda: time,
+            session_id="session-1",
+        )
+        await carry(relay, session, STRICT)
+        time = ends - timedelta(seconds=1)
+        assert not outlived(session)
+        time = ends + timedelta(seconds=2)
+        assert outlived(session)
+        await session.close()

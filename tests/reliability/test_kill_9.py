@@ -151,7 +151,7 @@ def test_nothing_that_was_answered_with_250_is_lost(
     chance, client = random.Random(seed), Client()
     state, policy = tmp_path / "state", tmp_path / "policy.yaml"
     with Host(answer=Receivers().answer) as host:
-        policy.write_text(
+        text = (
             "tls: Off\nreply: queued\n"
             "retry: {attempts: 60, first_delay: 1s, factor: 1, expire_after: 24h}\n"
             "routes:\n"
@@ -161,6 +161,7 @@ def test_nothing_that_was_answered_with_250_is_lost(
             )
         )
         for host.life in range(ROUNDS):
+            policy.write_text(f"{text}reuse: {'on' if host.life % 2 else 'off'}\n")
             one_life(state, policy, client, chance)
         host.life = ROUNDS
         drain(state, policy, host)
