@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relay import __version__
-from relay.cli import bounces, certs, contacts, lab, log, messages, policy
+from relay.cli import bounces, certs, contacts, journal, lab, log, messages, policy
 from relay.cli.check import check
 from relay.cli.codes import codes
 from relay.cli.demo import demo
@@ -49,6 +49,7 @@ app.add_typer(policy.app, name="policy", help="Check, explain and list policies.
 app.add_typer(messages.app, name="messages", help="What was sent, and its way.")
 app.add_typer(bounces.app, name="bounces", help="What was not delivered, and why.")
 app.add_typer(contacts.app, name="contacts", help="Contacts and leads, and which of them bounced.")
+app.add_typer(journal.app, name="journal", help="The journal itself: check, export, import.")
 app.add_typer(log.app, name="log", help="The e-mail log, as Salesforce has it.")
 app.add_typer(lab.app, name="lab", help="The receivers that break SMTP TLS.")
 app.add_typer(certs.app, name="certs", help="The lab's authority and certificates.")

@@ -1,0 +1,218 @@
+"""`relay journal`: the journal itself. Is it sound, how big is it, and taking it elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+
+import typer
+
+from relay.cli.console import ExitCode, console, fail, print_json
+from relay.cli.state import StateDir, StateOption
+
+if TYPE_CHECKING:
+    from relay.journal.checking import Soundness
+
+app = typer.Typer(
+    name="journal", no_args_is_help=True, help="The journal itself: check, export, import."
+)
+
+SHOWN: Final = 20
+"""Problems that are printed one by one."""
+
+
+@app.command("check")
+def check(
+    *,
+    state: StateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Check the file, its references, every record and every body; also beside a running relay.
+
+    Exit code 0: the journal is sound. 1: it is damaged. 3: it could not be opened.
+    """
+    from relay.core.jsonform import to_json
+    from relay.journal.checking import check_journal
+
+    path = StateDir.of(state).journal
+    with _errors(path):
+        found = check_journal(path)
+    if as_json:
+        print_json(to_json(found))
+    else:
+        _tell(found, path)
+    if found.damages:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def _tell(found: Soundness, path: Path) -> None:
+    from rich.markup import escape
+
+    out = console()
+    held = (
+        f"{found.messages} messages ({_size(found.octets)}), {found.sessions} sessions, "
+        f"{found.attempts} attempts, {found.bounces} bounces"
+    )
+    if not found.damages:
+        out.print(f"The journal is sound: {held}.")
+        return
+    out.print(f"The journal is DAMAGED: {len(found.damages)} problems in {held}.")
+    for damage in found.damages[:SHOWN]:
+        out.print(escape(f"  {damage.where}: {damage.what}"))
+    if (more := len(found.damages) - SHOWN) > 0:
+        out.print(f"  and {more} more; --json has them all")
+    out.print(f"Keep a copy of {escape(str(path))} before you do anything else.")
+
+
+@app.command("vacuum")
+def vacuum(*, state: StateOption = None) -> None:
+    """Give the room of deleted mail back to the disk; not while a relay has the journal.
+
+    A relay uses such room again by itself. This needs as much again as the journal has, for a time.
+    """
+    from relay.journal.transfer import vacuum
+
+    path = StateDir.of(state).journal
+    with _errors(path):
+        before, after = vacuum(path)
+    typer.echo(f"{_size(before)} before, {_size(after)} after")
+
+
+@app.command("export")
+def export(
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to a file, once all is read."),
+    ] = None,
+    state: StateOption = None,
+) -> None:
+    """Export all records and bodies as JSON lines; also beside a running relay.
+
+    The file has everybody's mail in it, and only its owner may read it.
+    """
+    from relay.journal.transfer import export_lines
+
+    path = StateDir.of(state).journal
+    with _errors(path), _target(output) as out:
+        count = 0
+        for line in export_lines(path):
+            out.write(f"{line}\n".encode("ascii"))
+            count += 1
+    if output is not None:
+        typer.echo(f"{count - 2} records in {output}")
+
+
+@app.command("import")
+def import_journal(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `relay journal export` wrote.")
+    ],
+    *,
+    with_queue: Annotated[
+        bool,
+        typer.Option(
+            "--with-queue", help="Import mail that is still queued, to be sent from here."
+        ),
+    ] = False,
+    state: StateOption = None,
+) -> None:
+    """Import an export into a journal, which is made if need be: all of it, or nothing.
+
+    Not while a relay has that journal. Bad lines are all told, and nothing is imported then.
+    """
+    from relay.journal.api import JournalError, JournalLocked
+    from relay.journal.transfer import import_batches
+    from relay.journal.transfer_reading import batches, look_at
+
+    path = StateDir.of(state).journal
+    try:
+        with file.open("rb") as lines:
+            found = look_at(lines)
+    except OSError as error:
+        fail(f"{file}: {error.strerror or error}")
+    if found.problems:
+        for problem in found.problems[:SHOWN]:
+            typer.echo(f"{file}:{problem.line}:{problem.column}: {problem.message}", err=True)
+        count = len(found.problems)
+        fail(
+            f"nothing was imported: {count} problem{'s' if count > 1 else ''}",
+            hint="export it again with `relay journal export`",
+        )
+    if found.queued and not with_queue:
+        fail(
+            f"nothing was imported: {found.queued} recipients are still queued in this file",
+            hint="a relay here would send to them too; --with-queue if the other one does not",
+        )
+    with _errors(path), file.open("rb") as lines:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            import_batches(path, batches(lines))
+        except JournalLocked:
+            raise
+        except JournalError as error:
+            fail(f"nothing was imported: {error}", code=ExitCode.UNDETERMINED)
+    told = ", ".join(
+        f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found.counts.items()
+    )
+    typer.echo(f"imported: {told}")
+
+
+def _size(octets: int) -> str:
+    for unit, of in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if octets >= of:
+            return f"{octets / of:.1f} {unit}"
+    return f"{octets} octets"
+
+
+@contextmanager
+def _target(output: Path | None) -> Iterator[BinaryIO]:
+    """Hand out where to write; a file gets its name when all of it is on disk."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f".{output.name}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(output)
+    except OSError as error:
+        fail(f"{output}: {error.strerror or error}", hint="name a file that can be written")
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    from relay.journal.api import JournalError, JournalLocked, NoJournal
+
+    try:
+        yield
+    except NoJournal:
+        fail(
+            f"there is no journal yet at {path}",
+            hint="start one with `relay serve`",
+            code=ExitCode.UNDETERMINED,
+        )
+    except JournalLocked as error:
+        fail(
+            str(error),
+            hint="Stop that relay first, or choose another state directory with --state.",
+            code=ExitCode.UNDETERMINED,
+        )
+    except JournalError as error:
+        fail(str(error), code=ExitCode.UNDETERMINED)
+    except BrokenPipeError:
+        # The reader has seen enough; what Python still holds would fail its exit as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.UNDETERMINED) from None
+    except OSError as error:
+        fail(f"{path.parent}: {error.strerror or error}", code=ExitCode.UNDETERMINED)
