@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -18,6 +17,9 @@ from relay.engine.relay import Relay
 from relay.inbound.listeners import ListenerKind
 from relay.journal.api import MessageRecord
 from relay.lab.lab import Lab
+from relay.testing.turned_clock import TurnedClock
+
+__all__ = ["POLICIES", "Running", "Start", "TurnedClock", "Watcher", "text_message"]
 
 POLICIES = Path(__file__).parents[2] / "policies"
 
@@ -68,26 +70,6 @@ class Running:
 
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
-
-
-class TurnedClock:
-    """A clock under the test's hand."""
-
-    def __init__(self) -> None:
-        self._now = datetime.now(UTC)
-        self._turned = asyncio.Condition()
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep_until(self, when: datetime) -> None:
-        async with self._turned:
-            await self._turned.wait_for(lambda: self._now >= when)
-
-    async def turn_to(self, when: datetime) -> None:
-        async with self._turned:
-            self._now = max(when, self._now)
-            self._turned.notify_all()
 
 
 class Watcher:
