@@ -22,7 +22,14 @@ from relay.core.addresses import Domain
 from relay.core.records import Attempt, Bounce, Envelope, Session, SessionDirection
 from relay.journal.api import MessageRecord, MessageSummary, RecipientStatus
 from relay.journal.codec import decode
-from relay.journal.searching import ALL, HandshakeKind, MessageFilter, OutcomeKind, condition_of
+from relay.journal.searching import (
+    ALL,
+    HandshakeKind,
+    MessageFilter,
+    Newest,
+    OutcomeKind,
+    condition_of,
+)
 from relay.journal.sqlite_reader import (
     Query,
     SqliteReader,
@@ -242,13 +249,14 @@ _READ: Final[tuple[Callable[[str], Envelope | Attempt | Bounce], ...]] = (
 def _wanted(
     query: Query, limit: int, wanted: MessageFilter, before: str | None
 ) -> list[tuple[int, str]]:
-    condition, values = condition_of(wanted)
+    below = end_of_list(query, "messages", before)
+    condition, values = condition_of(wanted, Newest(limit=limit, below=below))
     return [
         (sequence, record)
         for sequence, record in query(
             f"SELECT m.sequence, m.record FROM messages m WHERE m.sequence < ? AND {condition} "  # noqa: S608 - literals
             "ORDER BY m.sequence DESC LIMIT ?",
-            end_of_list(query, "messages", before),
+            below,
             *values,
             limit,
         )

@@ -89,6 +89,11 @@ CREATE INDEX bounces_by_enhanced ON bounces (enhanced);
 
 _ADDED: Final = """
 CREATE INDEX IF NOT EXISTS bounces_by_address ON bounces (address COLLATE NOCASE);
+CREATE INDEX IF NOT EXISTS bounces_code_messages ON bounces (code, message);
+CREATE INDEX IF NOT EXISTS bounces_enhanced_messages ON bounces (enhanced, message);
+CREATE INDEX IF NOT EXISTS bounces_counted ON bounces (sequence)
+    WHERE json_extract(record, '$.salesforce.is_bounced');
+CREATE INDEX IF NOT EXISTS recipients_by_address ON recipients (address COLLATE NOCASE, message);
 CREATE INDEX IF NOT EXISTS messages_by_time ON messages (json_extract(record, '$.received_at'));
 CREATE INDEX IF NOT EXISTS messages_by_session ON messages (json_extract(record, '$.session_id'));
 CREATE TABLE IF NOT EXISTS highest (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)

@@ -10,7 +10,7 @@ from typing import Final
 from relay.core.settings import Protection
 from relay.journal.api import RecipientState
 from relay.journal.sqlite_reader import code_parts
-from relay.journal.statements import domain_key, domain_of, storable
+from relay.journal.statements import domain_key, storable
 
 
 @unique
@@ -55,37 +55,75 @@ class MessageFilter:
 ALL: Final = MessageFilter()
 
 
-def condition_of(wanted: MessageFilter) -> tuple[str, list[str | int]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The end of a list: at most `limit` messages, below the sequence number `below`."""
+
+    limit: int
+    below: int
+
+
+def condition_of(
+    wanted: MessageFilter, newest: Newest | None = None
+) -> tuple[str, list[str | int]]:
     """Return a condition on `messages m`, and the values of its parameters.
 
-    ValueError where `code` is none.
+    Where an index answers all that is wanted, the condition holds for the `newest` alone, so that
+    no more than a list's worth of it is read. ValueError where `code` is none.
     """
+    found = _by_index(wanted)
     conditions: list[str] = ["true"]
     values: list[str | int] = []
+    only = len(found) == 1 and not (wanted.text or wanted.outcome or wanted.protection)
+    for column, rows, its_values in found:
+        values += its_values
+        if newest is not None and only:
+            rows += f" AND {column} < ? ORDER BY {column} DESC LIMIT ?"  # noqa: PLW2901
+            values += [newest.below, newest.limit]
+        conditions.append(f"m.sequence IN (SELECT DISTINCT {column} FROM {rows})")  # noqa: S608
+    more, its_values = _by_reading(wanted)
+    return " AND ".join(conditions + more), values + its_values
+
+
+def _by_index(wanted: MessageFilter) -> list[tuple[str, str, list[str | int]]]:
+    """Return for each index that helps: the column of the message, the rows, and the values."""
+    found: list[tuple[str, str, list[str | int]]] = []
     one: list[str] = []
+    values: list[str | int] = []
     if wanted.domain is not None:
         one.append("r.domain = ?")
         values.append(domain_key(wanted.domain))
     if wanted.recipient is not None:
-        one.append("r.domain = ? AND r.address = ? COLLATE NOCASE")
-        values += [storable(domain_of(wanted.recipient)), storable(wanted.recipient)]
+        one.append("r.address = ? COLLATE NOCASE")
+        values.append(storable(wanted.recipient))
     if wanted.state is not None:
         one.append("r.state = ?")
         values.append(wanted.state.value)
     if one:
-        conditions.append(
-            f"m.sequence IN (SELECT r.message FROM recipients r WHERE {' AND '.join(one)})"  # noqa: S608 - literals
-        )
+        found.append(("r.message", f"recipients r WHERE {' AND '.join(one)}", values))
     if wanted.code is not None:
-        code, enhanced = code_parts(wanted.code)
-        same = []
-        for column, part in (("b.code", code), ("b.enhanced", enhanced)):
+        same: list[str] = []
+        values = []
+        for column, part in zip(("b.code", "b.enhanced"), code_parts(wanted.code), strict=True):
             if part is not None:
                 same.append(f"{column} = ?")
                 values.append(part)
-        conditions.append(
-            f"m.sequence IN (SELECT b.message FROM bounces b WHERE {' AND '.join(same)})"  # noqa: S608 - literals
-        )
+        found.append(("b.message", f"bounces b WHERE {' AND '.join(same)}", values))
+    times = [
+        (f"json_extract(t.record, '$.received_at') {sign} ?", moment.astimezone(UTC).isoformat())
+        for sign, moment in ((">=", wanted.since), ("<", wanted.until))
+        if moment is not None
+    ]
+    if times:
+        both = " AND ".join(condition for condition, _ in times)
+        found.append(("t.sequence", f"messages t WHERE {both}", [text for _, text in times]))
+    return found
+
+
+def _by_reading(wanted: MessageFilter) -> tuple[list[str], list[str | int]]:
+    """Return the conditions that are judged message by message, the newest first."""
+    conditions: list[str] = []
+    values: list[str | int] = []
     for path, mark in (
         ("$.outcome.kind", wanted.outcome),
         ("$.outcome.protection", wanted.protection),
@@ -96,10 +134,6 @@ def condition_of(wanted: MessageFilter) -> tuple[str, list[str | int]]:
                 "WHERE a.message = m.sequence AND json_extract(o.value, ?) = ?)"
             )
             values += [path, mark.value]
-    for sign, moment in ((">=", wanted.since), ("<", wanted.until)):
-        if moment is not None:
-            conditions.append(f"json_extract(m.record, '$.received_at') {sign} ?")
-            values.append(moment.astimezone(UTC).isoformat())
     if wanted.text:
         # instr() has no wildcards that a user's text would have to be freed from.
         conditions.append(
@@ -109,7 +143,7 @@ def condition_of(wanted: MessageFilter) -> tuple[str, list[str | int]]:
             "AND instr(lower(r.address), ?)))"
         )
         values += [storable(wanted.text).translate(_LOWER)] * 3
-    return " AND ".join(conditions), values
+    return conditions, values
 
 
 _LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}

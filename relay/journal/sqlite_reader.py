@@ -72,7 +72,6 @@ class SqliteReader:
         if domain is not None:
             filters.append(("domain = ?", domain_key(domain)))
         if recipient is not None:
-            filters.append(("domain = ?", storable(domain_of(recipient))))
             filters.append(("address = ? COLLATE NOCASE", storable(recipient)))
         if state is not None:
             filters.append(("state = ?", state.value))
@@ -175,8 +174,8 @@ class SqliteReader:
             conditions.append("domain = ?")
             values.append(domain_key(domain))
         if recipient is not None:
-            conditions.append("domain = ? AND address = ? COLLATE NOCASE")
-            values += [storable(domain_of(recipient)), storable(recipient)]
+            conditions.append("address = ? COLLATE NOCASE")
+            values.append(storable(recipient))
         if code is not None:
             for column, part in zip(("code", "enhanced"), code_parts(code), strict=True):
                 if part:
