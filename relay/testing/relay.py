@@ -100,8 +100,9 @@ class Relay:
     the place of the policy's own keys. Without `lab`, mail that the policy leads there finds no
     host. The journal and, unless `certificates` names another directory, the lab's authority lie
     below `state`, by default in a temporary directory that is gone at the end. With `port` 0 the
-    system chooses one. Mail leaves this machine and its private networks only with
-    `allow_external`. Opening raises PolicyFileError, PolicyNotFoundError, ListenError.
+    system chooses one; the other ports are always its choice. Mail leaves this machine and its
+    private networks only with `allow_external`. Opening raises PolicyFileError,
+    PolicyNotFoundError, ListenError.
     """
 
     def __init__(
@@ -166,7 +167,14 @@ class Relay:
         )
         certificates = self._certificates or state / "certs"
         options = RelayOptions(
-            listeners=(ListenerConfig(kind=ListenerKind.SMTP, host="127.0.0.1", port=self._port),),
+            listeners=tuple(
+                ListenerConfig(
+                    kind=kind,
+                    host="127.0.0.1",
+                    port=self._port if kind is ListenerKind.SMTP else 0,
+                )
+                for kind in ListenerKind
+            ),
             journal=state / "journal.sqlite3",
             bounce_lines=None,
             certificates=certificates,
@@ -175,8 +183,8 @@ class Relay:
             seed=1,
         )
         authority = LabAuthority(certificates, now=self._turned.now)
-        kind = Lab if self._with_lab else _NoLab
-        lab = await stack.enter_async_context(kind(authority, now=self._turned.now))
+        made = Lab if self._with_lab else _NoLab
+        lab = await stack.enter_async_context(made(authority, now=self._turned.now))
         self._relay = await stack.enter_async_context(
             EngineRelay(
                 policy,
@@ -196,8 +204,21 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """The port for SMTP, STARTTLS offered; behind it AUTH takes any user and password."""
-        return self._relay.endpoints[0].port
+        """The port for SMTP: in clear, STARTTLS offered, no AUTH."""
+        return self._port_of(ListenerKind.SMTP)
+
+    @property
+    def smtps_port(self) -> int:
+        """The port for SMTP within TLS from the first octet; AUTH takes any user and password."""
+        return self._port_of(ListenerKind.SMTPS)
+
+    @property
+    def submission_port(self) -> int:
+        """The port for submission: STARTTLS, then AUTH, which takes any user and password."""
+        return self._port_of(ListenerKind.SUBMISSION)
+
+    def _port_of(self, kind: ListenerKind) -> int:
+        return next(e.port for e in self._relay.endpoints if e.kind is kind)
 
     @property
     def smtp_url(self) -> str:

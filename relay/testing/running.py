@@ -121,6 +121,16 @@ class RunningRelay:
         return self._relay.port
 
     @property
+    def smtps_port(self) -> int:
+        """As `Relay.smtps_port`."""
+        return self._relay.smtps_port
+
+    @property
+    def submission_port(self) -> int:
+        """As `Relay.submission_port`."""
+        return self._relay.submission_port
+
+    @property
     def smtp_url(self) -> str:
         """As `Relay.smtp_url`."""
         return self._relay.smtp_url

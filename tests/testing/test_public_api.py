@@ -59,6 +59,8 @@ SHARED = {"address", "clear", "load_policy", "received", "wait_for"} | {
     "port",
     "sessions",
     "smtp_url",
+    "smtps_port",
+    "submission_port",
 }
 
 

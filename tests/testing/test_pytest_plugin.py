@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from base64 import b64encode
 
 import pytest
 
@@ -15,7 +16,7 @@ import smtplib
 import pytest
 
 def send(relay, to, login=None):
-    with smtplib.SMTP(relay.host, relay.port) as client:
+    with smtplib.SMTP(relay.host, relay.submission_port if login else relay.port) as client:
         if login:
             client.starttls()
             client.login(*login)
@@ -32,9 +33,9 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_subprocess(
-        "-p", "no:mailpit", "-p", "no:cacheprovider", "--strict-markers", "-W", "error", *arguments
-    )
+    others = ("mailpit", "cacheprovider", "schemathesis", "hypothesispytest", "anyio")
+    without = [part for name in others for part in ("-p", f"no:{name}")]
+    return project.runpytest_subprocess(*without, "--strict-markers", "-W", "error", *arguments)
 
 
 SYNCHRONOUS = """
@@ -137,26 +138,29 @@ def test_without_other_plugins_and_by_options(project: pytest.Pytester) -> None:
         "def test_it(mail_relay):\n    send(mail_relay, 'a@no-starttls.lab.test')\n"
     )
     project.makeini("[pytest]\nmail_policy = preferred\n")
-    alone = ("-p", "no:asyncio", "-p", "no:xdist", "-p", "no:timeout", "-p", "no:anyio")
+    alone = ("-p", "no:asyncio", "-p", "no:xdist", "-p", "no:timeout")
     run(project, *alone).assert_outcomes(passed=1)
     told = run(project, *alone, "--mail-policy", "Required")
     told.assert_outcomes(failed=1)
     wrong = run(project, *alone, "--mail-policy", "Requird")
     wrong.assert_outcomes(errors=1)
-    wrong.stdout.fnmatch_lines(["*UsageError: no policy file 'Requird'; did you mean*"])
+    wrong.stdout.fnmatch_lines(["*no policy file 'Requird'; did you mean*"])
 
 
 def test_a_failure_shows_the_dialogs_and_no_secret(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_it="from mail import send\n"
         "def test_fails(mail_relay):\n"
-        "    send(mail_relay, 'a@no-starttls.lab.test', ('user', chr(90) * 9))\n"
+        "    try:\n"
+        "        send(mail_relay, 'a@no-starttls.lab.test', ('user', chr(90) * 9))\n"
+        "    finally:\n"
+        "        while len(mail_relay.sessions) < 2: pass\n"
         "def test_passes(mail_relay):\n"
         "    pass\n"
         "def test_fails_without():\n"
         "    assert False\n"
     )
-    told = run(project, "--tb=native")
+    told = run(project, "--tb=line")
     told.assert_outcomes(passed=1, failed=2)
     told.stdout.fnmatch_lines(
         [
@@ -166,13 +170,16 @@ def test_a_failure_shows_the_dialogs_and_no_secret(project: pytest.Pytester) -> 
             "bounce a@no-starttls.lab.test failed: 451 4.7.6 *",
             "session out, to mx.no-starttls.lab.test (127.0.0.1:*)",
             "  --> EHLO relay.lab.test",
-            "   [*]  verdict: terminate (starttls-not-supported)",
+            "   [*]  verdict: terminate (starttls-not-offered)",
         ],
         consecutive=False,
     )
     output = told.stdout.str()
     assert len(re.findall(r"^-+ mail relay ", output, re.MULTILINE)) == 1
+    assert "AUTH" in output
+    assert "[redacted]" in output
     assert "ZZZZZZZZZ" not in output
+    assert b64encode(b"\0user\0ZZZZZZZZZ").decode() not in output
 
 
 MISUSED = """
@@ -217,8 +224,9 @@ def test_a_marker_misused_under_xdist_is_an_error_of_its_test(project: pytest.Py
     project.makepyfile(test_it=MISUSED)
     told = run(project, "-n", "1")
     told.assert_outcomes(errors=7)
+    assert "Traceback" not in told.stdout.str()
     for complaint in COMPLAINTS:
-        assert complaint in told.stdout.str()
+        assert re.sub(r"^test_\w+: ", "", complaint) in told.stdout.str()
 
 
 def test_the_plugin_is_cheap_and_the_marker_registered(project: pytest.Pytester) -> None:
@@ -233,7 +241,7 @@ def test_the_plugin_is_cheap_and_the_marker_registered(project: pytest.Pytester)
             assert own == {"relay", "relay.testing", "relay.testing.plugin"}
         """
     )
-    run(project, "-p", "no:schemathesis").assert_outcomes(passed=1)
+    run(project).assert_outcomes(passed=1)
     told = run(project, "--markers")
     told.stdout.fnmatch_lines(["@pytest.mark.mail_policy(policy, [*][*]settings): *"])
 

@@ -94,6 +94,21 @@ def test_a_refusal_is_the_reply_and_a_bounce(one: relay.RunningRelay) -> None:
     assert bounce.session_id == session.id
 
 
+def test_the_other_ports_take_any_user_behind_tls(one: relay.RunningRelay) -> None:
+    trust = ssl.create_default_context(cafile=str(one.ca_file))
+    with smtplib.SMTP_SSL(one.host, one.smtps_port, context=trust) as client:
+        client.login("anybody", "anything")
+        client.sendmail("me@example.test", "a@good.lab.test", BODY)
+    with smtplib.SMTP(one.host, one.submission_port) as client:
+        client.starttls(context=trust)
+        client.login("anybody", "anything")
+        client.sendmail("me@example.test", "b@good.lab.test", BODY)
+    assert [message.recipients for message in one.messages] == [
+        ("a@good.lab.test",),
+        ("b@good.lab.test",),
+    ]
+
+
 def test_a_day_of_retries_at_the_times_that_they_are_due(one: relay.RunningRelay) -> None:
     one.load_policy(A_DAY_QUEUED)
     begun = one.clock.now()
