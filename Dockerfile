@@ -1,22 +1,34 @@
-# syntax=docker/dockerfile:1
-# Two stages: the first builds a virtual environment from the lock file, the second holds it alone.
-FROM python:3.11-slim-bookworm AS build
-WORKDIR /src
-RUN python -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir 'uv>=0.9'
-COPY pyproject.toml uv.lock README.md LICENSE ./
-COPY policies policies
-COPY certs certs
-COPY relay relay
-ENV UV_PROJECT_ENVIRONMENT=/opt/relaylab UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable
+# Two stages: the first builds an environment from the lock file, the second holds it alone.
+# Any base with Python 3.11 to 3.13 and its `venv` will do.
+ARG BASE=python:3.11-slim-bookworm
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE} AS build
+# Where the build has no network: wheels in the folder `wheels`, and these two (docs/docker.md).
+ARG PIP_NO_INDEX
+ARG PIP_FIND_LINKS
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# A pattern may match nothing, and mostly there are no wheels.
+COPY wheel[s] /wheels/
+RUN python -m venv /opt/build && /opt/build/bin/pip install --quiet 'uv>=0.9'
+# The dependencies change less often than the project does.
+COPY pyproject.toml uv.lock /opt/build/
+RUN python -m venv --without-pip /opt/relaylab \
+    && /opt/build/bin/uv export --quiet --project /opt/build --frozen --no-dev --no-emit-project \
+       --output-file /opt/build/requirements.txt \
+    && /opt/build/bin/pip --python /opt/relaylab/bin/python install --quiet \
+       --require-hashes --no-deps --requirement /opt/build/requirements.txt
+RUN --mount=type=bind,target=/context,rw \
+    /opt/build/bin/pip --python /opt/relaylab/bin/python install --quiet --no-deps /context
+
+FROM ${BASE}
 LABEL org.opencontainers.image.title="Relaylab" \
       org.opencontainers.image.description="A local SMTP relay that enforces TLS policy, with a lab" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /opt/relaylab /opt/relaylab
 ENV PATH=/opt/relaylab/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     RELAY_STATE=/var/lib/relaylab \
     RELAY_LISTEN=0.0.0.0 \
     RELAY_SUBMISSION=false

@@ -1,4 +1,7 @@
-"""The image's and Compose's own command lines, without an engine: each part of them works."""
+"""The image's and Compose's own command lines, without an engine: each part of them works.
+
+tests/e2e/test_container_engine.py builds and runs them for real.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import re
 import shlex
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -14,6 +19,7 @@ import yaml
 from e2e_command import RELAY, environment, relay
 
 from relay.cli.web_port import DEFAULT_PORT
+from relay.lab.layout import BASE_PORT
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -72,23 +78,47 @@ def test_the_command_line_serves_and_its_health_check_passes(
 
 def test_compose_publishes_to_loopback_alone_and_drops_privileges() -> None:
     for service in COMPOSE["services"].values():
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
+        assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_compose_publishes_the_management_port_where_the_service_listens() -> None:
-    (service,) = COMPOSE["services"]
-    assert SERVICE["environment"]["RELAY_WEB_HOST"] == service
-    assert SERVICE["environment"]["RELAY_WEB_LISTEN"] == "0.0.0.0"
-    assert SERVICE["environment"]["RELAY_WEB_TOKEN"] is None
-    assert any(port.endswith(f":-{DEFAULT_PORT}}}:{DEFAULT_PORT}") for port in SERVICE["ports"])
+    for name, port in (("relay", DEFAULT_PORT), ("lab", DEFAULT_PORT + 1)):
+        service = COMPOSE["services"][name]
+        assert service["environment"]["RELAY_WEB_HOST"] == name
+        assert service["environment"]["RELAY_WEB_LISTEN"] == "0.0.0.0"
+        assert service["environment"]["RELAY_WEB_TOKEN"] is None
+        assert any(published.endswith(f":-{port}}}:{port}") for published in service["ports"])
+
+
+def test_the_labs_ports_are_the_documented_ones() -> None:
+    command = COMPOSE["services"]["lab"]["command"]
+    assert command[command.index("--base-port") + 1] == str(BASE_PORT)
+
+
+def test_the_health_check_imports_next_to_nothing() -> None:
+    """It runs every five seconds, beside the relay that it asks."""
+    program = "import sys, relay.cli.readyz; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    heavy = {"asyncio", "typer", "rich", "pydantic", "yaml", "cryptography", "sqlite3", "fastapi"}
+    assert heavy.isdisjoint(run.stdout.split())
+
+
+def test_the_image_names_the_version_that_it_holds() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert f'org.opencontainers.image.version="{version}"' in DOCKERFILE
 
 
 def test_everything_that_the_image_copies_exists() -> None:
+    wanted = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text(), re.MULTILINE)
     for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
-        for source in sources.split():
-            assert (REPOSITORY / source).exists(), source
+        wanted += sources.split()
+    for source in set(wanted) - {"wheels/", "wheel[s]"}:
+        assert (REPOSITORY / source).exists(), source
 
 
 def test_the_public_address_needs_credentials_for_auth(tmp_path: Path) -> None:
