@@ -129,12 +129,19 @@ def _by_reading(wanted: MessageFilter) -> tuple[list[str], list[str | int]]:
         ("$.outcome.protection", wanted.protection),
     ):
         if mark is not None:
+            # Most attempts are passed over without their JSON being read.
             conditions.append(
                 "EXISTS (SELECT 1 FROM attempts a, json_each(a.record, '$.outcomes') o "
-                "WHERE a.message = m.sequence AND json_extract(o.value, ?) = ?)"
+                "WHERE a.message = m.sequence AND instr(a.record, ?) "
+                "AND json_extract(o.value, ?) = ?)"
             )
-            values += [path, mark.value]
+            values += [f'"{mark.value}"', path, mark.value]
     if wanted.text:
+        text = storable(wanted.text).translate(_LOWER)
+        if text.isascii() and text.isprintable() and not set(text) & _ESCAPED:
+            # A record has its addresses and its subject; most are passed over as they stand.
+            conditions.append("instr(lower(m.record), ?)")
+            values.append(text)
         # instr() has no wildcards that a user's text would have to be freed from.
         conditions.append(
             "(instr(lower(ifnull(json_extract(m.record, '$.subject'), '')), ?) "
@@ -142,9 +149,11 @@ def _by_reading(wanted: MessageFilter) -> tuple[list[str], list[str | int]]:
             "OR EXISTS (SELECT 1 FROM recipients r WHERE r.message = m.sequence "
             "AND instr(lower(r.address), ?)))"
         )
-        values += [storable(wanted.text).translate(_LOWER)] * 3
+        values += [text] * 3
     return conditions, values
 
 
 _LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 """SQLite's lower(), which knows ASCII alone."""
+_ESCAPED: Final = frozenset('"\\/')
+"""Printable characters of ASCII that JSON writes, or may write, in another way."""

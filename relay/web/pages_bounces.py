@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from relay.core.addresses import Domain, parse_domain
-from relay.core.bounce_report import ReportBy
+from relay.core.bounce_report import ReportBy, bounce_report
 from relay.core.records import Bounce
 from relay.journal.sqlite_reader import code_parts
 from relay.web.bounce_routes import report_of
@@ -19,6 +19,8 @@ from relay.web.pages_kit import Pages
 from relay.web.served import ServedRelay
 
 PAGE: Final = 50
+COUNTED: Final = 1000
+"""The newest bounces, which the page counts; the CSV file counts all."""
 _COLUMNS: Final = ("what", "count", "hard", "addresses", "first_at", "last_at", "latest")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -71,13 +73,15 @@ def _bounces(
     found: tuple[Bounce, ...] = ()
     if not problems:
         found = served.journal.bounces(PAGE, before=before, domain=wanted, code=code or None)
+    newest = served.journal.bounces(COUNTED)
     marks = {"by": by.value, "domain": domain, "code": code}
     return pages.response(
         "bounces.html",
         here="/bounces",
         by=by,
         ways=tuple(ReportBy),
-        report=report_of(served.journal, by, None),
+        report=bounce_report(newest, by, since=None),
+        counted=len(newest) if len(newest) == COUNTED else None,
         bounces=found,
         older=found[-1].id if len(found) == PAGE else None,
         query=urlencode({name: value for name, value in marks.items() if value}),

@@ -19,7 +19,7 @@ from relay.web.pages_kit import Badge, Pages
 from relay.web.pages_way import CellView, cell_of
 from relay.web.served import ServedRelay
 
-PAGE: Final = 50
+PAGE: Final = 25
 _MAX_OFFSET: Final = 10**9
 
 

@@ -27,6 +27,8 @@ from relay.web.posted_policy import problems_of, read_posted
 from relay.web.served import ServedRelay
 from relay.web.what_if_routes import what_if
 
+MESSAGES: Final = 2000
+"""The newest messages, which a page's what-if asks about; the API and the command ask about all."""
 _SENDER: Final = "sender@example.test"
 _TLS: Final = re.compile(r"^tls:.*$", re.MULTILINE)
 
@@ -133,7 +135,9 @@ def _explained(policy: Policy, address: str, sender: str) -> tuple[AddressPolicy
 
 def _what_if(served: ServedRelay, then: Policy) -> tuple[Report | None, str | None]:
     try:
-        found = what_if(served, then, by=By.DOMAIN, since=None)
+        found = what_if(served, then, by=By.DOMAIN, since=None, newest_messages=MESSAGES)
     except (TrustError, PolicyFileError):
         return None, "A file that one of the policies trusts can't be used."
-    return what_if_report(found), None
+    asked = sum(row.asked.messages for row in found.rows)
+    notes = (f"Asked about the newest {MESSAGES} messages alone.",) if asked >= MESSAGES else ()
+    return what_if_report(found, notes=notes), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from relay.audit.what_if import WhatIf, compare
 from relay.audit.what_if_report import summary
 from relay.core.delivery import Policy
 from relay.core.jsonform import Json, to_json
+from relay.journal.api import MessageRecord
 from relay.tls.trust import TrustError
 from relay.web.answers import json_document
 from relay.web.evidence_query import trust_stores
@@ -27,26 +29,45 @@ _PAGE: Final = 200
 """Messages read at a time."""
 
 
-def what_if(served: ServedRelay, then: Policy, *, by: By, since: datetime | None) -> WhatIf:
+def what_if(
+    served: ServedRelay,
+    then: Policy,
+    *,
+    by: By,
+    since: datetime | None,
+    newest_messages: int | None = None,
+) -> WhatIf:
     """Compare the policy in force with another one, on all that is on record; sends nothing.
 
-    Raises TrustError where a file that a policy trusts can't be used.
+    With `newest_messages`, on about that many of the newest messages. Raises TrustError where a
+    file that a policy trusts can't be used.
     """
     now = served.relay.policy
     asking = Asking(by=by, by_sender=looks_at_senders((now, then)))
     gathering = Gathering()
-    after = None
-    while page := served.journal.records(_PAGE, after=after, sessions=False):
-        after = page[-1].envelope.id
-        for record in page:
-            if since is None or record.envelope.received_at >= since:
-                asking.add_message(record)
-            for attempt in record.attempts:
-                gathering.add(attempt)
+    for record in _records(served, newest_messages):
+        if since is None or record.envelope.received_at >= since:
+            asking.add_message(record)
+        for attempt in record.attempts:
+            gathering.add(attempt)
     known = Records()
     for found in sorted(gathering.records(served.session_of), key=newest, reverse=True):
         known.add_older(found)
     return compare(now=now, then=then, asked=asking, known=known, stores=trust_stores(served))
+
+
+def _records(served: ServedRelay, newest_messages: int | None) -> Iterator[MessageRecord]:
+    """Yield messages without sessions, the oldest first, or the newest first as far as wanted."""
+    journal, last, read = served.journal, None, 0
+    while newest_messages is None or read < newest_messages:
+        if newest_messages is None:
+            page = journal.records(_PAGE, after=last, sessions=False)
+        else:
+            page = journal.find_records(_PAGE, before=last)
+        if not page:
+            return
+        yield from page
+        last, read = page[-1].envelope.id, read + len(page)
 
 
 def what_if_router(served: ServedRelay) -> APIRouter:
