@@ -1,0 +1,92 @@
+"""The files that pages are made of: others' are as they came, and plots say what they count."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib.resources import files
+
+import pytest
+
+from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Deferred, Delivered, Stage
+from relay.core.records import Attempt, MatchedRule, RecipientOutcome
+from relay.core.replies import Reply
+from relay.core.settings import Protection, TlsSetting
+from relay.web.pages_live import HEIGHT, MINUTES, WIDTH, handshake_plot, throughput_plot
+from relay.web.pages_mail import read_search
+from relay.web.tally import Histogram
+
+PAGES = files("relay.web").joinpath("pages")
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+RULE = MatchedRule(setting=TlsSetting.OFF, pattern="*", reason="", file="p.yaml", line=1)
+LOST = Deferred(
+    failure=ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.EHLO, detail="")
+)
+ARRIVED = Delivered(reply=Reply(code=250, text="ok"), protection=Protection.CLEAR)
+
+
+def test_files_of_others_are_as_they_came() -> None:
+    told = PAGES.joinpath("VENDORED.md").read_text()
+    found = re.findall(r"\| `(static/\S+)` .*\| ([\d.]+) \| \S+ \| `([0-9a-f]{64})`", told)
+    assert [name for name, _, _ in found] == ["static/htmx.min.js"]
+    for name, version, digest in found:
+        content = PAGES.joinpath(name).read_bytes()
+        assert sha256(content).hexdigest() == digest
+        assert f'"{version}"' in content.decode() or f"'{version}'" in content.decode()
+
+
+def test_our_own_files_ask_nothing_of_other_hosts() -> None:
+    for folder in ("static", "templates"):
+        for entry in PAGES.joinpath(folder).iterdir():
+            if entry.name != "htmx.min.js":
+                text = entry.read_text().replace("http://www.w3.org/2000/svg", "")
+                assert not re.search(r"(https?:)?//(?!127\.0\.0\.1)[a-z]+\.", text), entry.name
+
+
+def attempt(minutes_ago: float, *outcomes: Delivered | Deferred) -> Attempt:
+    at = NOW - timedelta(minutes=minutes_ago)
+    return Attempt(
+        id="a", message_id="m", round=1, hop=None, clear=False, rule=RULE, route="r",
+        session_id=None, verdict=None, started_at=at, ended_at=at,
+        outcomes=tuple(RecipientOutcome(recipient="a@b.test", outcome=o) for o in outcomes),
+    )  # fmt: skip
+
+
+def test_tries_are_counted_by_the_minute() -> None:
+    tries = [
+        attempt(0, ARRIVED), attempt(0.5, LOST, ARRIVED), attempt(10.5, ARRIVED),
+        attempt(MINUTES + 0.1, LOST),
+    ]  # fmt: skip
+    plot = throughput_plot(tries, NOW)
+    assert plot.summary == "3 tries in the last 30 minutes, 1 of them not delivered."
+    assert plot.top == "2 a minute"
+    shapes = [(bar.x, bar.height, bar.bad) for bar in plot.bars]
+    step = WIDTH / MINUTES
+    assert shapes == [
+        (19 * step + 1, HEIGHT / 2, False),
+        (29 * step + 1, HEIGHT, False),
+        (29 * step + 1, HEIGHT / 2, True),
+    ]
+    assert plot.bars[-1].label == "0 min ago: 2 tries, 1 not delivered"
+
+
+def test_no_tries_are_no_bars() -> None:
+    assert throughput_plot([], NOW).bars == ()
+    assert handshake_plot(Histogram((1, 2))).bars == ()
+
+
+def test_handshakes_are_plotted_by_their_time() -> None:
+    times = Histogram((0.5, 1))
+    for seconds in (0.1, 0.2, 0.3, 5):
+        times.observe(seconds)
+    plot = handshake_plot(times)
+    assert plot.summary == "4 TLS handshakes since the start, 1400 ms on average."
+    assert [bar.label for bar in plot.bars] == ["up to 0.5 s: 3", "over 1 s: 1"]
+    assert [bar.height for bar in plot.bars] == [HEIGHT, HEIGHT / 3]
+
+
+@pytest.mark.parametrize("name", ["state", "protection"])
+def test_an_empty_mark_is_none(name: str) -> None:
+    search = read_search({name: "", "q": "  "})
+    assert (search.problem, search.query) == (None, "")
