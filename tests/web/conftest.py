@@ -15,6 +15,7 @@ from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 
 sys.path.append(str(Path(__file__).parents[1] / "e2e"))  # the helpers that start commands
+sys.path.append(str(Path(__file__).parents[1] / "judges"))  # the helpers that install judges
 
 from relay_port import INLINE, QUEUED, Port, relay_port
 
