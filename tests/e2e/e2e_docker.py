@@ -14,6 +14,8 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 BASE = "relaylab-base:bookworm"
 """The base image, made of Debian packages: no container registry is asked."""
+POSTFIX_BASE = "relaylab-postfix:bookworm"
+"""The same with Postfix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +27,10 @@ class Project:
     name: str
     settings: dict[str, str]
 
-    def compose(self, *words: str, code: int | None = 0, cwd: Path | None = None) -> str:
+    def compose(self, *words: str, code: int | None = 0) -> str:
         """Run Compose and return what it printed; None as the code takes any."""
         command = [str(self.engine / "docker-compose"), "--project-name", self.name, *words]
-        return self._run(command, code=code, cwd=cwd or self.folder)
+        return self._run(command, code=code, cwd=self.folder)
 
     def build(self) -> None:
         """Build the image without network, from the wheels that the engine came with."""

@@ -10,10 +10,11 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from e2e_docker import BASE, Project, checkout
+from e2e_docker import BASE, POSTFIX_BASE, Project, checkout
 
 from relay.lab.layout import BASE_PORT, ports_from
 
@@ -119,3 +120,22 @@ def test_the_image_adds_little_and_says_what_it_is(project: Project) -> None:
     )
     added = (image["Size"] - project.inspect(BASE)["Size"]) // MEGABYTE
     assert 20 < added < 100
+
+
+@pytest.mark.parametrize(
+    ("level", "code", "said"),
+    [
+        ("secure", 0, "Required Verify is enforced"),
+        ("encrypt", 1, "LEAKED"),
+    ],
+)
+def test_a_real_postfix_is_proven(tmp_path: Path, level: str, code: int, said: str) -> None:
+    engine = Path(os.environ["RELAYLAB_ENGINE"])
+    made = checkout(engine, tmp_path / "clone", f"proof-{level}", SMTP_TLS_LEVEL=level)
+    made.build()
+    proof = replace(made, folder=made.folder / "examples/compose-prove-postfix")
+    proof.compose("build", "--build-arg", f"BASE={POSTFIX_BASE}", "postfix")
+    try:
+        assert said in proof.compose("run", "--rm", "prove", code=code)
+    finally:
+        proof.compose("--profile", "prove", "down", "--volumes", code=None)
