@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test check setup mutants bench-lab clean
+.PHONY: help run test check setup mutants bench-lab bench-journal crash soak clean
 help:            ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
@@ -40,6 +40,15 @@ mutants: $(STAMP) ## change judge and next_step in every way; a change that no t
 
 bench-lab: $(STAMP) ## measure the whole lab: start-up, memory, 200 sessions at once
 	@$(BIN)/python benchmarks/lab.py
+
+bench-journal: $(STAMP) ## measure the journal with 10,000 and with 100,000 messages
+	@$(BIN)/python benchmarks/journal.py
+
+crash: $(STAMP)  ## kill the relay 1,000 times (an hour at most; ARGS="--rounds 20"): nothing may be lost
+	@$(BIN)/python benchmarks/crash.py $(ARGS)
+
+soak: $(STAMP)   ## mixed mail for 10 minutes (SOAK_MINUTES=3 for a try): nothing may grow
+	@$(BIN)/python benchmarks/soak.py
 
 clean:           ## remove the environment and what the tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -81,6 +81,8 @@ async def test_no_table_is_read_from_end_to_end(tmp_path: Path, what: str) -> No
     # A partial index holds only what is asked for, so that reading all of it is right.
     whole = [p for p in made if re.match(r"SCAN (?!json_each|\(subquery|o\b|CONSTANT)", p)]
     assert [p for p in whole if "bounces_counted" not in p] == []
+    if what in {"found since", "found until"}:
+        assert any("USING INDEX messages_by_time" in p for p in made)
 
 
 @pytest.mark.parametrize("what", [name for name in ASKED if name.startswith("found ")])

@@ -107,6 +107,19 @@ class Receivers:
         return b"250 2.1.5 Recipient ok\r\n"
 
 
+def policy_of(host: Host) -> str:
+    """The policy of this life: every other one keeps sessions for more than one message."""
+    routes = "".join(
+        f"  - {{match: {name}.test, to: '127.0.0.1:{host.port}'}}\n"
+        for name in ("good", "later", "refused", "origin")
+    )
+    return (
+        "tls: Off\nreply: queued\n"
+        "retry: {attempts: 60, first_delay: 1s, factor: 1, expire_after: 24h}\n"
+        f"routes:\n{routes}reuse: {'on' if host.life % 2 else 'off'}\n"
+    )
+
+
 def one_life(state: Path, policy: Path, client: Client, chance: random.Random) -> None:
     """Start a relay, send to it, and kill it at a random moment."""
     with spawned(state, policy) as process:
@@ -151,17 +164,8 @@ def test_nothing_that_was_answered_with_250_is_lost(
     chance, client = random.Random(seed), Client()
     state, policy = tmp_path / "state", tmp_path / "policy.yaml"
     with Host(answer=Receivers().answer) as host:
-        text = (
-            "tls: Off\nreply: queued\n"
-            "retry: {attempts: 60, first_delay: 1s, factor: 1, expire_after: 24h}\n"
-            "routes:\n"
-            + "".join(
-                f"  - {{match: {name}.test, to: '127.0.0.1:{host.port}'}}\n"
-                for name in ("good", "later", "refused", "origin")
-            )
-        )
         for host.life in range(ROUNDS):
-            policy.write_text(f"{text}reuse: {'on' if host.life % 2 else 'off'}\n")
+            policy.write_text(policy_of(host))
             one_life(state, policy, client, chance)
         host.life = ROUNDS
         drain(state, policy, host)
