@@ -81,6 +81,13 @@ def with_pip(home: Path, wheel: Path) -> Path:
     return home / "environment/bin/relay"
 
 
+def test_the_wheel_has_the_pages(wheel: Path) -> None:
+    folder = REPOSITORY / "relay/web/pages"
+    files = {str(f.relative_to(REPOSITORY)) for f in folder.rglob("*") if f.is_file()}
+    assert {"relay/web/pages/templates/base.html", "relay/web/pages/static/pages.js"} <= files
+    assert files <= set(zipfile.ZipFile(wheel).namelist())
+
+
 @pytest.mark.parametrize("install", [with_uv, with_pipx, with_pip])
 def test_an_installed_relay_has_all_that_it_needs(
     install: Callable[[Path, Path], Path], wheel: Path, tmp_path: Path
