@@ -264,7 +264,9 @@ def _run(
                             if log_format is LogFormat.JSON:
                                 say(log_line("serving", **asdict(_note(relay, options, bound))))
                             else:
-                                _print_banner(relay, where, sys.argv[0], web_lines(port, bound))
+                                _print_banner(
+                                    relay, where, sys.argv[0], web_lines(port, bound, pages=True)
+                                )
                                 if (told := notice_words(options.notices)) is not None:
                                     say(f"Notices go by {told}.")
                             await _serve_until_stopped(asked, reloading, log_format)

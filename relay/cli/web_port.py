@@ -122,12 +122,16 @@ def web_options(
     )
 
 
-def web_lines(port: WebPort | None, bound: Bound | None) -> list[str]:
-    """Return what to say of the management port: its API's address, and who may use it."""
+def web_lines(port: WebPort | None, bound: Bound | None, *, pages: bool = False) -> list[str]:
+    """Return what to say of the management port: its address, and who may use it.
+
+    `pages`: it has pages for people besides the API.
+    """
     if port is None or bound is None:
         return []
     public = f"other machines may use it, and need no token: set {TOKEN}"
-    return [f"{bound.url}/api/v1", *([public] if port.open_to_strangers else [])]
+    address = f"{bound.url}/ (pages; the API: /api/v1)" if pages else f"{bound.url}/api/v1"
+    return [address, *([public] if port.open_to_strangers else [])]
 
 
 @contextlib.asynccontextmanager

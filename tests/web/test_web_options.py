@@ -35,6 +35,7 @@ def test_who_may_use_it_without_a_token_is_told(
     if listen == "0.0.0.0":
         bound = port.open()
         lines = web_lines(port, bound)
+        assert web_lines(port, bound, pages=True)[0].startswith(f"http://127.0.0.1:{bound.port}/ ")
         bound.socket.close()
         assert lines[0] == f"http://127.0.0.1:{bound.port}/api/v1"
         assert any(TOKEN in line for line in lines) is told
