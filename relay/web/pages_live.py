@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from relay.audit.record_words import outcome_words
@@ -72,7 +72,7 @@ def live_pages(served: ServedRelay, pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/live")
-    async def live() -> Response:
+    async def live(request: Request) -> Response:
         # Counted in the event loop; read here, before a thread does the rest.
         handshakes = handshake_plot(served.live.tally.handshakes)
         open_sessions = served.relay.open_sessions
@@ -87,6 +87,7 @@ def live_pages(served: ServedRelay, pages: Pages) -> APIRouter:
                 throughput=throughput_plot(tries, datetime.now(UTC)),
                 handshakes=handshakes,
                 queued=journal.queued(),
+                base=request.base_url,
                 open_sessions=open_sessions,
                 width=WIDTH,
                 height=HEIGHT,
