@@ -47,10 +47,10 @@ WARM_UP: Final = 1 / 3
 """The part of the rounds that nothing is concluded from."""
 KEEP: Final = 300
 """Messages that the journal keeps."""
-SETTLED_WITHIN: Final = 30.0
+SETTLED_WITHIN: Final = 120.0
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COMMON: Final = "reply_within: 4s\ncommand_timeout: 2s\nconnect_timeout: 2s\n"
-_RETRY: Final = "retry: {attempts: 3, first_delay: 2m, factor: 2, expire_after: 1h}\n"
+_RETRY: Final = "retry: {attempts: 2, first_delay: 2m, factor: 2, expire_after: 1h}\n"
 POLICIES: Final = (
     f"tls: Required Verify\nreply: inline\nreuse: on\n{_COMMON}",
     f"tls: Preferred\nreply: queued\nreuse: on\n{_COMMON}{_RETRY}",
