@@ -50,7 +50,7 @@ KEEP: Final = 300
 SETTLED_WITHIN: Final = 120.0
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _COMMON: Final = "reply_within: 4s\ncommand_timeout: 2s\nconnect_timeout: 2s\n"
-_RETRY: Final = "retry: {attempts: 2, first_delay: 2m, factor: 2, expire_after: 1h}\n"
+_RETRY: Final = "retry: {attempts: 2, first_delay: 2m, factor: 2, expire_after: 10m}\n"
 POLICIES: Final = (
     f"tls: Required Verify\nreply: inline\nreuse: on\n{_COMMON}",
     f"tls: Preferred\nreply: queued\nreuse: on\n{_COMMON}{_RETRY}",
