@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -309,7 +309,7 @@ class Relay:
         lines += self._standing() or ["the relay has no message"]
         raise TimeoutError("\n".join(lines)) from None
 
-    def _standing(self) -> Iterator[str] | list[str]:
+    def _standing(self) -> list[str]:
         return [
             f"{status.recipient}: {self._state_of(status)}"
             for record in records_of(self._relay.journal)
