@@ -13,7 +13,7 @@ RUN python -m venv /opt/build && /opt/build/bin/pip install --quiet 'uv>=0.9'
 # The dependencies change less often than the project does.
 COPY pyproject.toml uv.lock /opt/build/
 RUN python -m venv --without-pip /opt/relaylab \
-    && /opt/build/bin/uv export --quiet --project /opt/build --frozen --no-dev --no-emit-project \
+    && /opt/build/bin/uv export --quiet --project /opt/build --frozen --no-default-groups --no-emit-project \
        --output-file /opt/build/requirements.txt \
     && /opt/build/bin/pip --python /opt/relaylab/bin/python install --quiet \
        --require-hashes --no-deps --requirement /opt/build/requirements.txt
