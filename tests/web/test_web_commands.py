@@ -43,7 +43,7 @@ def test_a_relay_shows_what_its_receivers_were_told_and_ends_in_spite_of_a_clien
         assert web.get("/readyz").json() == {"status": "ready"}
         code, out, err = server.stop(signal.SIGTERM)
         assert code == 0, err
-        assert f"  web         {server_url(out)}/api/v1\n" in out
+        assert f"  web         {server_url(out)}/ (pages; the API: /api/v1)\n" in out
         assert "Traceback" not in err
 
 
