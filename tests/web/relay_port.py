@@ -30,7 +30,10 @@ from relay.web.server import WebServer
 
 API = "/api/v1"
 INLINE = "tls: Required Verify\nreply: inline\n"
-QUEUED = "tls: Required Verify\nreply: queued\nretry: {attempts: 5, first_delay: 1h, expire_after: 24h}\n"
+QUEUED = (
+    "tls: Required Verify\nreply: queued\n"
+    "retry: {attempts: 5, first_delay: 1h, expire_after: 24h}\n"
+)
 
 
 @dataclass

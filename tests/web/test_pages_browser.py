@@ -67,9 +67,7 @@ async def some_mail(port: Port) -> None:
 
 
 @pytest.mark.judge("node", "npm")
-@pytest.mark.parametrize(
-    ("scheme", "empty"), [("light", True), ("light", False), ("dark", False)]
-)
+@pytest.mark.parametrize(("scheme", "empty"), [("light", True), ("light", False), ("dark", False)])
 async def test_nothing_serious_for_other_senses_and_no_complaint(
     port: Port, scheme: str, empty: bool
 ) -> None:
