@@ -8,7 +8,10 @@ from hashlib import sha256
 from importlib.resources import files
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from relay.cli.app import app
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Deferred, Delivered, Stage
 from relay.core.records import Attempt, MatchedRule, RecipientOutcome
 from relay.core.replies import Reply
@@ -90,3 +93,22 @@ def test_handshakes_are_plotted_by_their_time() -> None:
 def test_an_empty_mark_is_none(name: str) -> None:
     search = read_search({name: "", "q": "  "})
     assert (search.problem, search.query) == (None, "")
+
+
+def test_commands_that_pages_name_exist() -> None:
+    """Each is resolved in the tree of commands, its options too."""
+    tree = get_command(app)
+    named = [
+        line
+        for page in PAGES.joinpath("templates").iterdir()
+        for line in re.findall(r"<code>relay ([^<]+)</code>", page.read_text("utf-8"))
+    ]
+    assert named
+    for line in named:
+        command, words = tree, line.split()
+        while words and isinstance(command, TyperGroup):
+            found = command.commands.get(words.pop(0))
+            assert found is not None, line
+            command = found
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
