@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from judge_exim_client import EximClient, exim_by_host
+from judge_haraka import haraka
 from judge_postfix_client import postfix_at_level
 from prove_harness import relay_sender
 
@@ -80,6 +82,18 @@ async def _exim(level: str, places: Mapping[str, HostAddress], ca: bytes) -> Asy
         yield EximSender(exim)
 
 
+@contextlib.asynccontextmanager
+async def _haraka(
+    level: str, places: Mapping[str, HostAddress], ca: bytes
+) -> AsyncIterator[Sender]:
+    """Haraka's queue/smtp_forward: TLS where offered is the only level that our export has."""
+    assert level == "may", ca
+    with tempfile.TemporaryDirectory() as base:
+        routes = "\n".join(export(places, ExportFor.HARAKA))
+        async with haraka(Path(base), routes) as port:
+            yield RelaySender(host="127.0.0.1", port=port, wait=_WAIT)
+
+
 RELAYS = {
     "Postfix, `may`": (_postfix, "may"),
     "Postfix, `encrypt`": (_postfix, "encrypt"),
@@ -90,6 +104,7 @@ RELAYS = {
     "Exim, `hosts_require_tls`": (_exim, "req"),
     "Exim, `hosts_require_tls`, TLS 1.2 at least": (_exim, "req12"),
     "Exim, `hosts_require_tls`, `tls_verify_hosts`": (_exim, "ver"),
+    "Haraka, `queue/smtp_forward`": (_haraka, "may"),
 }
 OURS = {f"Relaylab, {setting.label}": setting for setting in TlsSetting}
 

@@ -39,6 +39,12 @@ async def test_exim(relay: str, certificates: Path, tmp_path: Path) -> None:
     assert cells(await evidence(relay, certificates, tmp_path)) == table()[relay]
 
 
+@pytest.mark.judge("node", "npm")
+async def test_haraka(certificates: Path, tmp_path: Path) -> None:
+    relay = "Haraka, `queue/smtp_forward`"
+    assert cells(await evidence(relay, certificates, tmp_path)) == table()[relay]
+
+
 @pytest.mark.parametrize("relay", OURS)
 async def test_ours(relay: str, certificates: Path, tmp_path: Path) -> None:
     assert cells(await evidence(relay, certificates, tmp_path)) == table()[relay]
