@@ -25,7 +25,7 @@ run: $(STAMP)    ## start the relay and the lab under policies/required-verify.y
 	@exec $(BIN)/relay serve --policy policies/required-verify.yaml
 
 test: $(STAMP)   ## run the whole test suite
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(STAMP)  ## lint, types, import contracts
 	$(BIN)/ruff check .

@@ -60,11 +60,12 @@ class ServingProcess:
 
 
 @contextlib.contextmanager
-def serving(state: Path, *words: str) -> Iterator[ServingProcess]:
+def serving(state: Path, *words: str, cwd: Path | None = None) -> Iterator[ServingProcess]:
     """Start `relay serve` on free ports and wait, by `relay readyz --wait`, until it is ready."""
     ports = ("--smtp-port", "0", "--smtps-port", "0", "--submission-port", "0")
     with subprocess.Popen(
         [RELAY, "serve", *ports, *words],
+        cwd=cwd,
         env=environment(state),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
