@@ -17,6 +17,7 @@ from relay.core.outcomes import (
     PeerRefusal,
     TlsRefusal,
 )
+from relay.core.replies import Reply
 from relay.core.settings import TlsMode
 
 
@@ -64,10 +65,10 @@ def outcome_words(outcome: Outcome) -> str:
 
 def _failure_words(failure: Failure) -> str:
     match failure:
-        case TlsRefusal(peer_reply=None):
-            return "refused by the TLS policy"
+        case TlsRefusal(peer_reply=Reply(positive=False) as refusal):
+            return f"refused by the TLS policy; the host said {refusal}"
         case TlsRefusal():
-            return f"refused by the TLS policy; the host said {failure.peer_reply}"
+            return "refused by the TLS policy"
         case PeerRefusal():
             return str(failure.reply)
         case ConnectionFailure():
