@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
 
 
 @pytest.fixture
-def browser(journal: SqliteJournal) -> SqliteBrowser:
-    return open_browser(journal.path)
+def browser(journal: SqliteJournal) -> Iterator[SqliteBrowser]:
+    with closing(open_browser(journal.path)) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
