@@ -13,7 +13,6 @@ from relay.audit.check_versions import Accepted, Declined, NotAsked, VersionResu
 from relay.audit.forecast import Passes, Refused, Unknown
 from relay.core.failure_kinds import failure_kind
 from relay.core.failure_remedies import REMEDIES
-from relay.core.fault_cards import card
 from relay.core.outcomes import ConnectionFailure, PeerRefusal, Stage
 from relay.core.settings import Protection, TlsSetting
 from relay.formats.report import Mark
@@ -105,11 +104,6 @@ def broken_session(host: HostCheck) -> str | None:
             return f"{stage.value}: {detail}.{remedy}"
         case _:
             return f"{failure.stage.value}: {failure.kind}.{remedy}"
-
-
-def first_remedy(host: HostCheck) -> str | None:
-    """Return what to do about the first fault, the one that names the code."""
-    return card(host.faults[0]).remedy if host.faults else None
 
 
 def version_words(result: VersionResult) -> tuple[str, str]:
