@@ -18,7 +18,7 @@ from typing import Self
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
 from relay.core.fault_scripts import FaultScript
-from relay.core.ids import ENTROPY_BITS, make_id
+from relay.core.ids import IdMaker
 from relay.core.records import Session
 from relay.engine.accepting import Acceptor
 from relay.engine.attempts import Attempts
@@ -119,6 +119,7 @@ class Relay:
         self._options = options
         self._given_lab = lab
         self._clock = clock or SystemClock()
+        self._make_id = IdMaker(secrets.token_bytes)
         self._observer = observer or Unobserved()
         self._writes = writes
         self._channels = tuple(channels)
@@ -198,7 +199,7 @@ class Relay:
         self._attempts.retire()
 
     def _new_id(self) -> str:
-        return make_id(self._clock.now(), secrets.randbits(ENTROPY_BITS))
+        return self._make_id(self._clock.now())
 
     async def _open_lab(self) -> Lab:
         """Return the lab, under the fault scripts of the options where there are any."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from relay.core.jsonform import to_json
+from relay.core.jsonform import to_text
 from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import JournalError
 
@@ -27,7 +27,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 def encode(record: Record) -> str:
     """Return a record as one line of JSON."""
-    return json.dumps(to_json(record))
+    return to_text(record)
 
 
 def decode(kind: type[_R], text: str) -> _R:

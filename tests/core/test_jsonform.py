@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from relay.core.addresses import DomainPattern, parse_address
 from relay.core.advisories import Advisory, AdvisoryKind
 from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.faults import FaultKind, ResultType, TlsFault
-from relay.core.jsonform import to_json
+from relay.core.jsonform import to_json, to_text
 from relay.core.outcomes import Deferred, Stage, TlsRefusal
 from relay.core.records import (
     Attempt,
@@ -232,6 +233,25 @@ def test_session_and_attempt() -> None:
 )
 def test_values(value: object, expected: object) -> None:
     assert to_json(value) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"at": AT.replace(microsecond=120)},
+        {"text": 'a "quote", a \\ and a \t, \x00 and \x7f'},
+        {"text": "Grüße \u2028 日本 \U0001f600, twice: Grüße"},
+        {"cause_text": "\udcff is what an octet became, é what was none"},
+        {"attempts": 2**80},
+    ],
+)
+def test_a_records_text_is_one_line_of_ascii_with_the_same_data(changes: dict[str, object]) -> None:
+    bounce = replace(BOUNCE, **changes)  # type: ignore[arg-type]
+    text = to_text(bounce)
+    assert text.isascii()
+    assert text.isprintable() or "\x7f" in text
+    assert json.loads(text) == to_json(bounce)
 
 
 def test_what_has_no_form_is_refused() -> None:
