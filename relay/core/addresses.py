@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NewType
 
 import idna
@@ -31,6 +32,8 @@ MAX_LOCAL_PART: Final = 64
 """Octets, RFC 5321 section 4.5.3.1.1."""
 MAX_DOMAIN: Final = 255
 """Octets, RFC 5321 section 4.5.3.1.2."""
+_REMEMBERED: Final = 4096
+"""Texts whose reading is kept: a message's addresses are read again wherever it passes."""
 
 
 def parse_domain(text: str) -> Domain:
@@ -38,6 +41,11 @@ def parse_domain(text: str) -> Domain:
 
     Raises ValueError with a sentence that says what is wrong.
     """
+    return _domain(text)
+
+
+@lru_cache(_REMEMBERED)
+def _domain(text: str) -> Domain:
     name = text.strip().removesuffix(".")
     if not name:
         raise ValueError("a domain name is empty")
@@ -80,6 +88,11 @@ def parse_address(text: str) -> Address:
     Strict because both SMTP libraries are not: one accepts blanks and NUL inside an address, the
     other rewrites what it can't parse.
     """
+    return _address(text)
+
+
+@lru_cache(_REMEMBERED)
+def _address(text: str) -> Address:
     at = text.rfind("@")
     if at <= 0:
         raise ValueError("an address has the form local-part@domain")

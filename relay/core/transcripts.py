@@ -58,7 +58,8 @@ class TranscriptLog:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._lines: list[Line] = []
+        # A line is added for every command of every message, and read once, at the end.
+        self._kept: list[tuple[Direction, bool, datetime, str]] = []
         self._dropped = 0
         self._in_auth = False
         self._hidden: tuple[str, ...] = ()
@@ -78,15 +79,14 @@ class TranscriptLog:
     @property
     def lines(self) -> tuple[Line, ...]:
         """The lines so far."""
-        if not self._dropped:
-            return tuple(self._lines)
-        more = Line(
-            direction=Direction.NOTE,
-            encrypted=False,
-            at=self._lines[-1].at,
-            text=f"{self._dropped} more lines were not kept",
+        kept = self._kept
+        if self._dropped:
+            more = f"{self._dropped} more lines were not kept"
+            kept = [*kept, (Direction.NOTE, False, kept[-1][2], more)]
+        return tuple(
+            Line(direction=direction, encrypted=encrypted, at=at, text=text)
+            for direction, encrypted, at, text in kept
         )
-        return (*self._lines, more)
 
     def command(self, direction: Direction, text: str, *, encrypted: bool) -> None:
         """Add a client's line: sent on the client's side, received on the server's."""
@@ -98,7 +98,7 @@ class TranscriptLog:
                 text = f"{found[1]} [redacted]"
             elif text[4:5] == " ":
                 self._in_auth = True
-        self._add(direction, text, encrypted=encrypted)
+        self._add(direction, text, encrypted)
 
     def reply(self, direction: Direction, code: int, text: str, *, encrypted: bool) -> None:
         """Add a server's reply, one line for each of its lines."""
@@ -108,22 +108,21 @@ class TranscriptLog:
         if "\n" in text:
             *parts, text = text.split("\n")
             for part in parts:
-                self._add(direction, f"{shown}-{part}", encrypted=encrypted)
-        self._add(direction, f"{shown} {text}", encrypted=encrypted)
+                self._add(direction, f"{shown}-{part}", encrypted)
+        self._add(direction, f"{shown} {text}", encrypted)
 
     def note(self, text: str) -> None:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""
-        self._add(Direction.NOTE, text, encrypted=False)
+        self._add(Direction.NOTE, text, False)
 
-    def _add(self, direction: Direction, text: str, *, encrypted: bool) -> None:
-        if len(self._lines) >= MAX_LINES:
+    def _add(self, direction: Direction, text: str, encrypted: bool) -> None:
+        if len(self._kept) >= MAX_LINES:
             self._dropped += 1
             return
-        printable = self.without_secrets(text) if self._hidden else text
-        if not printable.isprintable():
-            printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable)
-        if len(printable) > MAX_LINE:
-            printable = f"{printable[:MAX_LINE]} [{len(printable) - MAX_LINE} more characters]"
-        self._lines.append(
-            Line(direction=direction, encrypted=encrypted, at=self._now(), text=printable)
-        )
+        if self._hidden:
+            text = self.without_secrets(text)
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        if len(text) > MAX_LINE:
+            text = f"{text[:MAX_LINE]} [{len(text) - MAX_LINE} more characters]"
+        self._kept.append((direction, encrypted, self._now(), text))

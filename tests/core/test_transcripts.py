@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 
 import pytest
 
-from relay.core.transcripts import MAX_LINE, TranscriptLog
+from relay.core.transcripts import MAX_LINE, MAX_LINES, Direction, TranscriptLog
 
 
 def noted(text: str, *secrets: str) -> str:
@@ -34,3 +35,36 @@ def test_what_is_kept_of_a_line(text: str, kept: str) -> None:
 
 def test_a_long_line_is_cut_and_counted() -> None:
     assert noted("x" * (MAX_LINE + 7)) == "x" * MAX_LINE + " [7 more characters]"
+
+
+def test_what_came_after_the_last_line_that_is_kept_is_counted() -> None:
+    moments = (datetime(2026, 1, 1, 0, 0, second % 60, tzinfo=UTC) for second in itertools.count())
+    log = TranscriptLog(lambda: next(moments))
+    for number in range(MAX_LINES + 3):
+        log.note(str(number))
+    kept = log.lines
+    assert [line.text for line in kept[-2:]] == [str(MAX_LINES - 1), "3 more lines were not kept"]
+    assert kept[-1].at == kept[-2].at
+    assert kept[:MAX_LINES] == log.lines[:MAX_LINES]
+
+
+def test_lines_tell_who_spoke_when_and_whether_tls_protected_it() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    log = TranscriptLog(lambda: at)
+    log.reply(Direction.SENT, 250, "a.test\nSIZE 10\nDSN", encrypted=True)
+    log.command(Direction.RECEIVED, "AUTH PLAIN c2VjcmV0", encrypted=True)
+    log.reply(Direction.SENT, 334, "", encrypted=True)
+    log.command(Direction.RECEIVED, "c2VjcmV0", encrypted=True)
+    log.reply(Direction.SENT, 235, "2.7.0 Ok", encrypted=True)
+    log.command(Direction.RECEIVED, "NOOP", encrypted=False)
+    assert {line.at for line in log.lines} == {at}
+    assert [str(line) for line in log.lines] == [
+        "~~> 250-a.test",
+        "~~> 250-SIZE 10",
+        "~~> 250 DSN",
+        "<~~ AUTH PLAIN [redacted]",
+        "~~> 334 ",
+        "<~~ [redacted]",
+        "~~> 235 2.7.0 Ok",
+        "<-- NOOP",
+    ]
