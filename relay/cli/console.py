@@ -49,14 +49,20 @@ def print_json(data: Json) -> None:
 def say(line: str, *, err: bool = False) -> None:
     """Write a line for whoever watches a relay that serves.
 
-    Nobody watching any more, or a full disk behind a redirection, is no reason to stop serving.
+    Nobody watching any more, or a full disk behind a redirection, is no reason to stop serving, and
+    neither is a character that the stream's encoding lacks.
     """
+    stream = sys.stderr if err else sys.stdout
     try:
-        typer.echo(line, err=err)
+        try:
+            stream.write(f"{line}\n")
+        except UnicodeEncodeError as error:
+            known = line.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            stream.write(f"{known}\n")
+        stream.flush()
     except OSError as error:
         if error.errno in {errno.EPIPE, errno.EIO}:
             # The reader is gone for good; what Python still holds would fail its exit as well.
-            stream = sys.stderr if err else sys.stdout
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)

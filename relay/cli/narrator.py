@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import lru_cache
+
 from relay.audit.story import verdict_words
 from relay.cli.console import say
 from relay.core.outcomes import Delivered
@@ -32,4 +35,10 @@ class Narrator:
 
 
 def _time(envelope: Envelope) -> str:
-    return f"{envelope.received_at.astimezone():%H:%M:%S}"
+    return _time_of_day(int(envelope.received_at.timestamp()))
+
+
+@lru_cache(1)
+def _time_of_day(second: int) -> str:
+    """Return a moment as the clock on the wall shows it: one for all messages of a second."""
+    return f"{datetime.fromtimestamp(second, UTC).astimezone():%H:%M:%S}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, tzinfo
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final
 
 from relay.inbound.incoming import Incoming
@@ -24,20 +25,41 @@ def received_header(incoming: Incoming, *, by: str, id: str, at: datetime) -> by
     one, so that no recipient learns of another. What the client said of itself is cut to the
     characters of a name, so that it can't end the field or begin a comment.
     """
-    who = incoming.helo if _NAME.fullmatch(incoming.helo) else "unknown"
-    clauses = [f"from {who} ({_address_literal(incoming.peer)})"]
-    if incoming.tls is not None:
-        clauses.append(f"({_safe(incoming.tls.replace(' ', '/'))})")
-    if incoming.authenticated_as is not None:
-        clauses.append(f"(authenticated as {_safe(incoming.authenticated_as)})")
-    clauses.append(f"by {_safe(by)}")
-    clauses.append(f"with {_protocol(incoming)}")
-    clauses.append(f"id {_safe(id)}")
+    begun = _begun(
+        helo=incoming.helo,
+        peer=incoming.peer,
+        tls=incoming.tls,
+        user=incoming.authenticated_as,
+        by=by,
+        protocol=_protocol(incoming),
+    )
     if len(incoming.recipients) == 1:
-        clauses.append(f"for <{incoming.recipients[0]}>")
-    clauses[-1] += ";"
-    clauses.append(format_datetime(at))
-    return (_folded("Received:", clauses) + "\r\n").encode()
+        clauses = [f"id {_safe(id)}", f"for <{incoming.recipients[0]}>;"]
+    else:
+        clauses = [f"id {_safe(id)};"]
+    clauses.append(_date(int(at.timestamp()), at.tzinfo))
+    return f"{_folded(begun, clauses)}\r\n".encode()
+
+
+@lru_cache(256)
+def _begun(
+    *, helo: str, peer: str, tls: str | None, user: str | None, by: str, protocol: str
+) -> str:
+    """Return what the field begins with: the same for all messages of a session."""
+    who = helo if _NAME.fullmatch(helo) else "unknown"
+    clauses = [f"from {who} ({_address_literal(peer)})"]
+    if tls is not None:
+        clauses.append(f"({_safe(tls.replace(' ', '/'))})")
+    if user is not None:
+        clauses.append(f"(authenticated as {_safe(user)})")
+    clauses += [f"by {_safe(by)}", f"with {protocol}"]
+    return _folded("Received:", clauses)
+
+
+@lru_cache(16)
+def _date(second: int, zone: tzinfo | None) -> str:
+    """Return a date of RFC 5322, which many messages of one second have."""
+    return format_datetime(datetime.fromtimestamp(second, zone))
 
 
 def _protocol(incoming: Incoming) -> str:
@@ -58,11 +80,13 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub("_", text)[:255]
 
 
-def _folded(name: str, clauses: list[str]) -> str:
-    lines = [name]
+def _folded(field: str, clauses: list[str]) -> str:
+    """Add clauses to a field, each on the last line where there is room and else on a new one."""
+    width = len(field) - (field.rfind("\n") + 1)
     for clause in clauses:
-        if len(lines[-1]) + 1 + len(clause) > _WIDTH:
-            lines.append(f" {clause}")
-        else:
-            lines[-1] += f" {clause}"
-    return "\r\n".join(lines)
+        width += 1 + len(clause)
+        if width > _WIDTH:
+            field += "\r\n"
+            width = 1 + len(clause)
+        field += f" {clause}"
+    return field

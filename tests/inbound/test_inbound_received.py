@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from email.parser import BytesHeaderParser
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.core.records import BodyType
 from relay.inbound.incoming import Incoming, ListenerKind
-from relay.inbound.received import received_header
+from relay.inbound.received import _folded, received_header
 
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 PLAIN = Incoming(
@@ -83,3 +84,24 @@ def test_nothing_that_a_client_says_breaks_the_field(helo: str, user: str, tls: 
     assert found.count(b"(") == found.count(b")") == 3
     assert found.count(b";") == 1
     assert BytesHeaderParser().parsebytes(found).keys() == ["Received"]
+
+
+def test_one_second_has_as_many_dates_as_there_are_zones() -> None:
+    west = AT.astimezone(timezone(timedelta(hours=-8)))
+    for at, date in [
+        (AT, b"Mon, 04 May 2026 03:02:01 +0000"),
+        (AT.replace(microsecond=999_999), b"Mon, 04 May 2026 03:02:01 +0000"),
+        (west, b"Sun, 03 May 2026 19:02:01 -0800"),
+        (AT + timedelta(seconds=1), b"Mon, 04 May 2026 03:02:02 +0000"),
+    ]:
+        found = received_header(PLAIN, by="relay.test", id="m1", at=at)
+        assert found.endswith(b"; " + date + b"\r\n")
+
+
+@given(st.lists(st.sampled_from(["a", "x" * 30, "é", "y" * 90]), max_size=5))
+def test_lines_are_folded_where_a_clause_allows_it(clauses: list[str]) -> None:
+    lines = _folded("Received:", clauses).split("\r\n")
+    assert "".join(lines) == " ".join(["Received:", *clauses])
+    for line, following in pairwise(lines):
+        assert len(line) <= 78 or len(line.split()) <= 2
+        assert len(line) + 1 + len(following.split()[0]) > 78
