@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,11 +102,11 @@ class Attempts:
 
         `deadline` is a time of the event loop; what has no outcome by then is out of time.
         """
-        async with contextlib.AsyncExitStack() as slot:
-            started_at = self._clock.now()
+        started_at = self._clock.now()
+        if not self._slots.take(step.hop):
             try:
                 async with asyncio.timeout_at(deadline):
-                    await slot.enter_async_context(self._slots.hold(step.hop))
+                    await self._slots.wait(step.hop)
             except TimeoutError:
                 return self._result(
                     task,
@@ -117,12 +116,20 @@ class Attempts:
                     outcomes=for_all(task.recipients, late(step, in_force)),
                     started_at=started_at,
                 )
-            return await self._make(task, step, in_force, deadline)
+            started_at = self._clock.now()
+        try:
+            return await self._make(task, step, in_force, deadline, started_at)
+        finally:
+            self._slots.give_back(step.hop)
 
     async def _make(
-        self, task: Task, step: Try, in_force: PolicyInForce, deadline: float | None
+        self,
+        task: Task,
+        step: Try,
+        in_force: PolicyInForce,
+        deadline: float | None,
+        started_at: datetime,
     ) -> Result:
-        started_at = self._clock.now()
         use = Use.of(task, step, in_force, deadline=deadline)
         gone: Session | None = None
         tried = await self._tries.in_kept(use)

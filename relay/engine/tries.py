@@ -189,7 +189,7 @@ class Tries:
         tested: WouldBe | None = None
         outcomes: tuple[RecipientOutcome, ...]
         ready = False
-        cut = _cut_behind(use.deadline, session)
+        cut = _cut_behind(use.deadline, session) if session.carried == 1 else None
         try:
             async with asyncio.timeout_at(use.deadline) as limit:
                 if session.carried == 1:
@@ -265,10 +265,11 @@ def _tested(
 
 
 def _cut_behind(deadline: float | None, session: OutboundSession) -> asyncio.TimerHandle | None:
-    """Cut the connection where the deadline alone does not end what waits on it.
+    """Cut the connection where the deadline alone does not end the opening that waits on it.
 
-    `asyncio.wait_for`, which the library waits by, loses a cancellation that comes together with
-    what it waits for (before Python 3.12); nothing would end the next wait but its own time-out.
+    `asyncio.wait_for`, which the library waits by while it opens a session, loses a cancellation
+    that comes together with what it waits for (before Python 3.12); nothing would end the next wait
+    but its own time-out.
     """
     if deadline is None:
         return None

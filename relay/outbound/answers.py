@@ -53,8 +53,13 @@ def readable(octets: bytes) -> str:
 
 
 def reply_of(code: int, message: str) -> Reply:
-    """Return the library's reply as ours: without lone surrogates, and -1 for no code at all."""
-    text = readable(message.encode("utf-8", "surrogateescape"))
+    """Return the library's reply as ours, see `reply_from`."""
+    return reply_from(code, message.encode("utf-8", "surrogateescape"))
+
+
+def reply_from(code: int, octets: bytes) -> Reply:
+    """Return a reply without lone surrogates in its text, and -1 for no code at all."""
+    text = readable(octets)
     if 100 <= code <= 999:
         return Reply(code=code, text=text)
     return Reply(code=-1, text=text if code == -1 else f"{code} {text}")

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from enum import Enum, unique
 from typing import Final
 
 from relay.core.replies import Reply
-from relay.outbound.answers import Answer, Broken, readable, reply_of
+from relay.outbound.answers import Answer, Broken, readable, reply_from
 
 MAX_REPLY_LINE: Final = 8192
 """Octets of one line of a reply; RFC 5321 section 4.5.3.1.5 asks for 512."""
 MAX_REPLY_OCTETS: Final = 4 * MAX_REPLY_LINE
 """Octets of a reply with all its lines."""
+
+
+@unique
+class _Woken(Enum):
+    """Why a wait is over."""
+
+    BY_NEWS = "by-news"
+    TOO_LATE = "too-late"
 
 
 class Dialog(asyncio.Protocol):
@@ -30,15 +39,17 @@ class Dialog(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self.unasked = 0
         self.lost = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
-        self._buffer = bytearray()
+        self._buffer = b""
         self._replies: deque[Reply] = deque()
         self._owed = 0
         self._senseless = False
         self._ended = False
         self._ended_by: Exception | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[_Woken] | None = None
+        self._due = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
         self._paused = False
         transport.set_protocol(self)
 
@@ -67,37 +78,24 @@ class Dialog(asyncio.Protocol):
         return None
 
     async def room(self, within: float) -> Broken | None:
-        """Wait until the network takes more; `within` counts seconds."""
-        if self._paused and not self._ended:
-            self._writer = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(within):
-                    await self._writer
-            except TimeoutError as error:
-                return Broken.by(error)
-            finally:
-                self._writer = None
+        """Wait until the network takes more, or the host answers; `within` counts seconds."""
+        while self._paused and not (self._ended or self._replies):
+            if await self._woken(within) is _Woken.TOO_LATE:
+                return _too_late()
         return self._broken() if self._ended else None
 
     async def answer(self, within: float) -> Answer:
         """Return the next reply; `within` counts seconds."""
-        if not self._replies:
+        while not self._replies:
             if self._ended:
                 return self._broken()
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(within):
-                    await self._reader
-            except TimeoutError as error:
-                return Broken.by(error)
-            finally:
-                self._reader = None
-        return self._replies.popleft() if self._replies else self._broken()
+            if await self._woken(within) is _Woken.TOO_LATE:
+                return _too_late()
+        return self._replies.popleft()
 
     def take_rest(self) -> bytes:
         """Return what came of a reply that has no end, and forget it."""
-        rest = bytes(self._buffer)
-        del self._buffer[:]
+        rest, self._buffer = self._buffer, b""
         return rest
 
     def close(self) -> None:
@@ -113,14 +111,14 @@ class Dialog(asyncio.Protocol):
             self.unasked += len(data)
             return
         self._buffer += data
-        while self._owed and (reply := self._next_reply()) is not None:
+        while self._owed and not self._senseless and (reply := self._next_reply()):
             self._owed -= 1
             self._replies.append(reply)
         if self._buffer and (not self._owed or self._senseless):
             self.unasked += len(self._buffer)
-            del self._buffer[:]
+            self._buffer = b""
         if self._replies:
-            _wake(self._reader)
+            self._wake(_Woken.BY_NEWS)
 
     def eof_received(self) -> None:
         self._end(None)
@@ -128,19 +126,50 @@ class Dialog(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
         self.lost.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def pause_writing(self) -> None:
         self._paused = True
 
     def resume_writing(self) -> None:
         self._paused = False
-        _wake(self._writer)
+        self._wake(_Woken.BY_NEWS)
 
     def _end(self, error: Exception | None) -> None:
         self._ended = True
         self._ended_by = self._ended_by or error
-        _wake(self._reader)
-        _wake(self._writer)
+        self._wake(_Woken.BY_NEWS)
+
+    async def _woken(self, within: float) -> _Woken:
+        """Wait until something happens on the connection; `within` counts seconds."""
+        self._due = self._loop.time() + within
+        # The alarm of an earlier wait stays set: it looks again when it rings too early, so that a
+        # connection sets one for many waits.
+        if self._alarm is not None and self._alarm.when() > self._due:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(self._due, self._ring)
+        self._waiter = self._loop.create_future()
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._due:
+            self._alarm = self._loop.call_at(self._due, self._ring)
+        else:
+            self._wake(_Woken.TOO_LATE)
+
+    def _wake(self, how: _Woken) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(how)
 
     def _broken(self) -> Broken:
         error = ConnectionError("the host closed the connection")
@@ -149,29 +178,30 @@ class Dialog(asyncio.Protocol):
 
     def _next_reply(self) -> Reply | None:
         """Take a whole reply out of the buffer; None where there is none yet."""
+        buffer = self._buffer
         texts: list[bytes] = []
         start = 0
-        while (end := self._buffer.find(b"\n", start)) >= 0:
-            line = bytes(self._buffer[start:end])
-            code = line[:3]
-            too_long = len(line) > MAX_REPLY_LINE or end > MAX_REPLY_OCTETS
-            if too_long or not (len(code) == 3 and code.isdigit()):
+        while (end := buffer.find(b"\n", start)) >= 0:
+            code = buffer[start : start + 3]
+            too_long = end - start > MAX_REPLY_LINE or end > MAX_REPLY_OCTETS
+            # Of a line that is too short, the line feed is among them.
+            if too_long or not code.isdigit():
                 return self._nonsense(end)
-            texts.append(line[4:].strip(b" \t\r"))
+            text = buffer[start + 4 : end].strip(b" \t\r")
+            if buffer[start + 3 : start + 4] != b"-":
+                self._buffer = buffer[end + 1 :]
+                texts.append(text)
+                return reply_from(int(code), b"\n".join(texts))
+            texts.append(text)
             start = end + 1
-            if line[3:4] != b"-":
-                del self._buffer[:start]
-                return reply_of(int(code), b"\n".join(texts).decode("utf-8", "surrogateescape"))
-        too_long = len(self._buffer) > MAX_REPLY_OCTETS
-        return self._nonsense(len(self._buffer)) if too_long else None
+        return self._nonsense(len(buffer)) if len(buffer) > MAX_REPLY_OCTETS else None
 
     def _nonsense(self, end: int) -> Reply:
         self._senseless = True
-        text = readable(bytes(self._buffer[:end])).strip()
-        del self._buffer[:end]
+        text = readable(self._buffer[:end]).strip()
+        self._buffer = self._buffer[end:]
         return Reply(code=-1, text=text)
 
 
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
+def _too_late() -> Broken:
+    return Broken.by(TimeoutError())

@@ -108,7 +108,8 @@ class Exchange:
         self._transcript.note(note)
         owed = 1
         for start in range(0, len(stuffed), CHUNK):
-            broken = dialog.write(stuffed[start : start + CHUNK], replies=owed)
+            chunk = stuffed if len(stuffed) <= CHUNK else stuffed[start : start + CHUNK]
+            broken = dialog.write(chunk, replies=owed)
             owed = 0
             broken = broken or await dialog.room(self._timeout)
             if dialog.answered:
@@ -156,7 +157,8 @@ class Exchange:
         answer = await dialog.answer(self._timeout)
         match answer:
             case Reply():
-                answer = replace(answer, text=self._transcript.without_secrets(answer.text))
+                if self._hidden:
+                    answer = replace(answer, text=self._transcript.without_secrets(answer.text))
                 self._transcript.reply(
                     Direction.RECEIVED, answer.code, answer.text, encrypted=self.encrypted
                 )

@@ -9,10 +9,11 @@ message all the same.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeAlias
 
 from relay.core.addresses import Domain
 from relay.core.email_relays import Credentials
@@ -69,7 +70,10 @@ class PoolLimits:
     idle: timedelta = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_Host: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Idle:
     session: OutboundSession
     key: PoolKey
@@ -81,7 +85,9 @@ class SessionPool:
 
     def __init__(self, limits: PoolLimits | None = None) -> None:
         self._limits = limits or PoolLimits()
-        self._idle: defaultdict[PoolKey, deque[_Idle]] = defaultdict(deque)
+        # By host, since to compare keys costs less than their hashes do: most often the parts of
+        # two are the same objects.
+        self._idle: defaultdict[_Host, list[_Idle]] = defaultdict(list)
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -90,18 +96,16 @@ class SessionPool:
 
     def take(self, key: PoolKey) -> OutboundSession | None:
         """Return the session that was used last, out of those that can be trusted; else None."""
+        waiting = self._idle.get(_host(key.hop), ())
         now = asyncio.get_running_loop().time()
-        waiting = self._idle.get(key)
-        found = None
-        while waiting and found is None:
-            idle = waiting.pop()
+        for idle in reversed(waiting):
+            if idle.key != key:
+                continue
             if idle.until > now and idle.session.usable:
-                found = idle.session
-            else:
-                self.discard(idle.session)
-        if waiting is not None and not waiting:
-            del self._idle[key]
-        return found
+                self._forget(idle)
+                return idle.session
+            self._remove(idle)
+        return None
 
     def put(self, key: PoolKey, session: OutboundSession) -> None:
         """Keep a session that is ready for another message, or close it where it has had its day.
@@ -114,13 +118,13 @@ class SessionPool:
             self.discard(session)
             return
         until = min(now + self._limits.idle.total_seconds(), ends)
-        self._idle[key].append(_Idle(session=session, key=key, until=until))
+        self._idle[_host(key.hop)].append(_Idle(session=session, key=key, until=until))
         if self._timer is None:
             self._wake_at(until)
 
     def make_room(self, hop: Hop, *, in_all: int, per_host: int) -> None:
         """Close those that wait longest, until so many are left in all and with this host."""
-        with_host = [i for i in self._all() if _same_host(i.key.hop, hop)]
+        with_host = self._idle.get(_host(hop), [])
         for idle in _longest(with_host, len(with_host) - per_host):
             self._remove(idle)
         everything = list(self._all())
@@ -146,11 +150,15 @@ class SessionPool:
             yield from waiting
 
     def _remove(self, idle: _Idle) -> None:
-        waiting = self._idle[idle.key]
+        self._forget(idle)
+        self.discard(idle.session)
+
+    def _forget(self, idle: _Idle) -> None:
+        host = _host(idle.key.hop)
+        waiting = self._idle[host]
         waiting.remove(idle)
         if not waiting:
-            del self._idle[idle.key]
-        self.discard(idle.session)
+            del self._idle[host]
 
     def discard(self, session: OutboundSession) -> None:
         """Say farewell in a session that was taken; returns at once."""
@@ -172,8 +180,8 @@ class SessionPool:
             self._wake_at(min(idle.until for idle in self._all()))
 
 
-def _same_host(one: Hop, other: Hop) -> bool:
-    return (one.address, one.port) == (other.address, other.port)
+def _host(hop: Hop) -> _Host:
+    return hop.address, hop.port
 
 
 def _longest(waiting: list[_Idle], count: int) -> list[_Idle]:

@@ -27,7 +27,7 @@ from relay.core.records import Session, SessionDirection
 from relay.core.routing import Hop
 from relay.core.tls_policy import TlsPolicy
 from relay.core.transcripts import TranscriptLog
-from relay.core.verdicts import Deliver, RetryInClear, Terminate, judge
+from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict, judge
 from relay.outbound.exchange import CLOSE_TIMEOUT, Exchange
 from relay.outbound.opening import Opening, SessionOptions
 from relay.outbound.transaction import Admitted
@@ -38,6 +38,22 @@ from relay.tls.examined import ExaminedChains
 from relay.tls.trust import TrustStore
 
 __all__ = ["Admitted", "NotAdmitted", "OutboundSession", "SessionOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judgement:
+    """What came of the evidence of a session; `name` as in `_name_wanted`."""
+
+    policy: TlsPolicy
+    name: Domain | None
+    store: TrustStore
+    faults: tuple[TlsFault, ...]
+    advisories: tuple[Advisory, ...]
+    verdict: Verdict
+
+    def answers(self, policy: TlsPolicy, name: Domain | None, store: TrustStore) -> bool:
+        """Whether the same was asked."""
+        return self.store is store and self.name == name and self.policy == policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +94,9 @@ class OutboundSession:
         self._opening = Opening(hop, options=options, now=now, transcript=self._transcript)
         self._exchange: Exchange | None = None
         self._admitted: Admitted | None = None
+        self._judgement: _Judgement | None = None
+        self._looked_at = -1
+        self._origin = ""
 
     @property
     def evidence(self) -> TlsEvidence:
@@ -130,26 +149,9 @@ class OutboundSession:
         """
         if self._exchange is None:
             raise ValueError("a session with a failure can not be judged")
-        faults = examine(
-            self.evidence,
-            policy,
-            host=self.hop.host,
-            recipient_domain=recipient_domain,
-            # The time of the handshake, so that judging the record again gives the same answer.
-            at=self.evidence.observed_at,
-            store=store,
-            examined=examined,
-        )
-        self._faults = faults
-        self._advisories = advise(
-            self.evidence,
-            policy,
-            host=self.hop.host,
-            recipient_domain=recipient_domain,
-            at=self.evidence.observed_at,
-            examined=examined,
-        )
-        verdict = judge(policy, self.evidence, faults)
+        judgement = self._judge(policy, recipient_domain, store, examined)
+        self._faults, self._advisories = judgement.faults, judgement.advisories
+        verdict = judgement.verdict
         match verdict:
             case Deliver(protection=protection):
                 self._transcript.note(f"verdict: deliver, {protection.value}")
@@ -164,6 +166,47 @@ class OutboundSession:
                 return NotAdmitted(verdict=verdict, failure=failure)
             case _:
                 assert_never(verdict)
+
+    def _judge(
+        self,
+        policy: TlsPolicy,
+        recipient_domain: Domain,
+        store: TrustStore,
+        examined: ExaminedChains | None,
+    ) -> _Judgement:
+        """Return what was judged for the last message where this one asks nothing else."""
+        name = _name_wanted(policy, recipient_domain)
+        last = self._judgement
+        if last is not None and last.answers(policy, name, store):
+            return last
+        # The time of the handshake, so that judging the record again gives the same answer.
+        evidence, at = self.evidence, self.evidence.observed_at
+        faults = examine(
+            evidence,
+            policy,
+            host=self.hop.host,
+            recipient_domain=recipient_domain,
+            at=at,
+            store=store,
+            examined=examined,
+        )
+        advisories = advise(
+            evidence,
+            policy,
+            host=self.hop.host,
+            recipient_domain=recipient_domain,
+            at=at,
+            examined=examined,
+        )
+        self._judgement = _Judgement(
+            policy=policy,
+            name=name,
+            store=store,
+            faults=faults,
+            advisories=advisories,
+            verdict=judge(policy, evidence, faults),
+        )
+        return self._judgement
 
     def note(self, text: str) -> None:
         """Add a remark to the transcript."""
@@ -181,16 +224,23 @@ class OutboundSession:
 
         Something has expired meanwhile. A new session would show that; this one is not to hide it.
         """
+        now = self._now()
+        # Certificates begin and end at whole seconds, so there is something new once in a second.
+        if self._looked_at == (second := int(now.timestamp())):
+            return False
         faults = examine(
             self.evidence,
             policy,
             host=self.hop.host,
             recipient_domain=recipient_domain,
-            at=self._now(),
+            at=now,
             store=store,
             examined=examined,
         )
-        return [fault.kind for fault in faults] != [fault.kind for fault in self._faults]
+        if [fault.kind for fault in faults] != [fault.kind for fault in self._faults]:
+            return True
+        self._looked_at = second
+        return False
 
     async def keep(self) -> bool:
         """Make ready for another message; return whether the session can be trusted with one.
@@ -199,12 +249,13 @@ class OutboundSession:
         """
         if self._exchange is None or self._admitted is None or self._ended_at is not None:
             return False
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                ready = await self._admitted.reset()
-        except TimeoutError:
-            ready = False
-        return ready and self.usable
+        if self._admitted.unfinished:
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self._admitted.reset()
+            except TimeoutError:
+                return False
+        return self.usable
 
     @property
     def usable(self) -> bool:
@@ -221,11 +272,15 @@ class OutboundSession:
         self._faults, self._advisories, self._admitted = (), (), None
         self._transcript = TranscriptLog(self._now)
         self._exchange.turn_to(self._transcript)
+        self._origin = self._origin or self._describe_origin()
+        self._transcript.note(f"message {self.carried} {self._origin}")
+
+    def _describe_origin(self) -> str:
         opened = self.evidence.observed_at.isoformat(sep=" ", timespec="seconds")
         tls = self.evidence.handshake
         protected = f"{tls.version}, {tls.cipher}" if isinstance(tls, HandshakeDone) else "no TLS"
-        self._transcript.note(
-            f"message {self.carried} in the connection of session {self._first_id} to {self.hop}, "
+        return (
+            f"in the connection of session {self._first_id} to {self.hop}, "
             f"opened {opened}: {protected}"
         )
 
@@ -284,3 +339,8 @@ class OutboundSession:
             transcript=self._transcript.lines,
             continues=self._first_id,
         )
+
+
+def _name_wanted(policy: TlsPolicy, recipient_domain: Domain) -> Domain | None:
+    """Return the recipient's domain where the certificate may bear it."""
+    return recipient_domain if policy.names.recipient_domain else None

@@ -139,15 +139,19 @@ class Admitted:
         if self._series is not None:
             await self._series.unwind()
 
-    async def reset(self) -> bool:
-        """End what there is of a transaction; return whether another message may follow."""
+    @property
+    def unfinished(self) -> bool:
+        """Whether commands were sent that did not end in a message taken or refused as a whole."""
+        return self._series is not None
+
+    async def reset(self) -> None:
+        """End what there is of a transaction, so that another message may follow."""
         await self.unwind()
         if self._series is not None and self._series.opened and self._exchange.idle:
             answer = await self._exchange.command(b"RSET")
             if not positive(answer):
                 self._exchange.abort()
         self._series = None
-        return self._exchange.idle
 
     def _end(
         self,

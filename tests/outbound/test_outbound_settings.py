@@ -237,7 +237,7 @@ def test_only_an_admitted_session_can_send() -> None:
         *("outlived", "record", "turn_to", "usable"),
     }
     assert public(NotAdmitted) == {"failure", "verdict"}
-    assert public(Admitted) == {"reset", "send", "unwind", "verdict"}
+    assert public(Admitted) == {"reset", "send", "unfinished", "unwind", "verdict"}
 
 
 async def test_clear_text_can_not_be_admitted_as_protected(relay: Relay) -> None:
