@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from relay.core.addresses import parse_address
 from relay.core.codebook import CodeEntry
@@ -31,10 +32,11 @@ _SIZE: Final = re.compile(r"[0-9]{1,20}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
 _RCPT_PARAMETERS: Final = frozenset({"NOTIFY", "ORCPT"})
+_REMEMBERED: Final = 1024
+"""Arguments whose reading is kept: applications write from and to the same addresses again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(NamedTuple):
     """A command line without its end; the verb in upper case, what follows the blank behind it."""
 
     text: str
@@ -66,7 +68,7 @@ def parse_command(line: bytes) -> Command | CodeEntry:
     verb, _, argument = text.rstrip(" ").partition(" ")
     if not (verb.isascii() and verb.isalnum()):
         return replies.UNKNOWN_COMMAND
-    return Command(text=text, verb=verb.upper(), argument=argument.lstrip(" "))
+    return Command(text, verb.upper(), argument.lstrip(" "))
 
 
 def parse_hello(argument: str) -> str | CodeEntry:
@@ -78,16 +80,24 @@ def parse_mail(
     argument: str, *, size_limit: int, esmtp: bool, auth_offered: bool
 ) -> Mail | CodeEntry:
     """Read what follows MAIL, as `parse_mail_fully` does, and nearly all of it faster."""
-    plain = plain_mail(argument)
+    plain = _plain_mail(argument)
     if plain is None or not (esmtp or argument.endswith(">")):
         return parse_mail_fully(
             argument, size_limit=size_limit, esmtp=esmtp, auth_offered=auth_offered
         )
+    mail, octets = plain
+    return replies.TOO_BIG if octets > size_limit else mail
+
+
+@lru_cache(_REMEMBERED)
+def _plain_mail(argument: str) -> tuple[Mail, int] | None:
+    """Return what MAIL says and its SIZE; None where the full parser must look."""
+    plain = plain_mail(argument)
+    if plain is None:
+        return None
     path, octets, eight_bit = plain
-    if octets > size_limit:
-        return replies.TOO_BIG
     body = BodyType.EIGHT_BIT if eight_bit else BodyType.SEVEN_BIT
-    return Mail(reverse_path=path, body=body, smtputf8=False)
+    return Mail(reverse_path=path, body=body, smtputf8=False), octets
 
 
 def parse_mail_fully(
@@ -138,10 +148,17 @@ def parse_rcpt(
     argument: str, *, hostname: str, esmtp: bool, smtputf8: bool
 ) -> RecipientRequest | CodeEntry:
     """Read what follows RCPT, as `parse_rcpt_fully` does, and nearly all of it faster."""
-    plain = plain_rcpt(argument)
+    plain = _plain_rcpt(argument)
     if plain is None:
         return parse_rcpt_fully(argument, hostname=hostname, esmtp=esmtp, smtputf8=smtputf8)
-    return RecipientRequest(recipient=plain)
+    return plain
+
+
+@lru_cache(_REMEMBERED)
+def _plain_rcpt(argument: str) -> RecipientRequest | None:
+    """Return what RCPT says; None where the full parser must look."""
+    path = plain_rcpt(argument)
+    return None if path is None else RecipientRequest(recipient=path)
 
 
 def parse_rcpt_fully(

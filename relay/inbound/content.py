@@ -17,6 +17,7 @@ from relay.inbound.line_ends import LineEnds, all_plain, has_nul_end, line_ends,
 
 _END: Final = b"\r\n.\r\n"
 _DRAIN_SLACK: Final = 1_048_576
+_PROPER: Final = LineEnds()
 
 
 @unique
@@ -45,7 +46,7 @@ class ContentReader:
         self._line_limit = line_limit
         self._hop_limit = hop_limit
         self._bare_line_ends = bare_line_ends
-        self.line_ends = LineEnds()
+        self.line_ends = _PROPER
         # An invisible line end in front makes the first line one like the others.
         self._kept = bytearray(b"\r\n")
         self._dropped = 0

@@ -101,11 +101,13 @@ class Conversation:
         Raises Gone.
         """
         for _ in range(_AT_ONE_TIME):
-            if self.ended or not self._client.unread:
+            if self.ended:
                 return None
             errand: Errand | None = None
             try:
                 if self._receiving is not None:
+                    if not self._client.unread:
+                        return None
                     errand = self._content(self._receiving)
                     if self._receiving is not None:
                         return None
@@ -156,9 +158,11 @@ class Conversation:
 
     def say(self, entry: CodeEntry) -> None:
         """Say something."""
-        # RFC 5321 section 3.8: whoever says 421 closes the channel.
-        self.ended = self.ended or entry.status.code == 421
-        self.say_lines(entry.status.code, replies.reply_texts(entry))
+        code = entry.status.code
+        if code == 421:
+            # RFC 5321 section 3.8: whoever says it closes the channel.
+            self.ended = True
+        self.say_lines(code, replies.reply_texts(entry))
 
     def say_lines(self, code: int, texts: list[str]) -> None:
         """Say one reply of several lines, given without code and CRLF. Raises Gone."""
@@ -177,18 +181,18 @@ class Conversation:
             self._record.not_a_command(line)
             self.reply(command)
             return None
-        verb = command.verb
+        text, verb, argument = command
         carry_out = _VERBS.get(verb)
         if carry_out is None:
             self._record.not_a_command(line)
             self.reply(replies.UNKNOWN_COMMAND)
             return None
-        self._record.command(command.text)
+        self._record.command(text)
         if refusal := self._refusal(verb, len(line)):
             self.reply(refusal)
             return None
         try:
-            return carry_out(self, command.argument)
+            return carry_out(self, argument)
         except Gone:
             raise
         except Exception:
@@ -198,15 +202,11 @@ class Conversation:
     def _refusal(self, verb: str, octets: int) -> CodeEntry | None:
         if octets > self._limits.command_line and verb != "AUTH":
             return replies.LINE_TOO_LONG
-        if self._makes_no_progress(verb):
-            return replies.NO_PROGRESS
+        if verb not in _OF_EVERY_MESSAGE:
+            self._commands_without_message += 1
+            if self._commands_without_message > self._limits.commands_without_message:
+                return replies.NO_PROGRESS
         return self._dialog.barred(verb)
-
-    def _makes_no_progress(self, verb: str) -> bool:
-        if verb in _OF_EVERY_MESSAGE:
-            return False
-        self._commands_without_message += 1
-        return self._commands_without_message > self._limits.commands_without_message
 
     def _mail(self, argument: str) -> None:
         self.reply(self._dialog.mail(argument))

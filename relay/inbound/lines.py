@@ -45,7 +45,8 @@ class ClientInput:
         if len(self._buffer) > _HIGH_WATER and self._paused is None:
             transport.pause_reading()
             self._paused = transport
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def end(self) -> None:
         """Note that nothing more comes."""
@@ -72,6 +73,8 @@ class ClientInput:
         Raises LineTooLong at the end of a longer one, of which nothing is kept meanwhile, and
         EndlessLine, from then on, where that end doesn't come.
         """
+        if not self._buffer:
+            return None
         end = self._buffer.find(b"\n", self._searched) + 1
         if not end:
             if len(self._buffer) > limit:
@@ -83,9 +86,10 @@ class ClientInput:
         line = bytes(self._buffer[:end])
         del self._buffer[:end]
         self._searched = 0
-        self._resume()
-        dropped, self._dropped = self._dropped, 0
-        if dropped or end > limit:
+        if self._paused is not None:
+            self._resume()
+        if self._dropped or end > limit:
+            self._dropped = 0
             raise LineTooLong
         return line
 
@@ -93,7 +97,8 @@ class ClientInput:
         """Return whatever is there."""
         octets, self._buffer = self._buffer, bytearray()
         self._searched = 0
-        self._resume()
+        if self._paused is not None:
+            self._resume()
         return octets
 
     def give_back(self, octets: bytes) -> None:
