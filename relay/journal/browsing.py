@@ -22,6 +22,7 @@ from relay.core.addresses import Domain
 from relay.core.records import Attempt, Bounce, Envelope, Session, SessionDirection
 from relay.journal.api import MessageRecord, MessageSummary, RecipientStatus
 from relay.journal.codec import decode
+from relay.journal.keys import domain_key
 from relay.journal.searching import (
     ALL,
     HandshakeKind,
@@ -38,7 +39,6 @@ from relay.journal.sqlite_reader import (
     statuses_of,
     whole_record,
 )
-from relay.journal.statements import domain_key
 
 _POSITION: Final = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
 

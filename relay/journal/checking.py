@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import JournalError, RecipientState
 from relay.journal.codec import decode
+from relay.journal.keys import storable
 from relay.journal.schema import connect_reader
 from relay.journal.sqlite_errors import journal_error
-from relay.journal.statements import storable
 
 _R = TypeVar("_R", Session, Attempt, Bounce)
 _STATES: Final = frozenset(state.value for state in RecipientState)

@@ -20,7 +20,7 @@ from typing import Final
 from relay.core.contacts import Contact, ContactObject, address_key
 from relay.journal.api import JournalError
 from relay.journal.codec import from_microseconds, to_microseconds
-from relay.journal.statements import storable
+from relay.journal.keys import storable
 
 CONTACTS_FILE: Final = "contacts.sqlite3"
 """The file's name beside the journal."""

@@ -14,21 +14,15 @@ from relay.journal.api import Deletion
 
 
 class Statement(NamedTuple):
-    """One statement; `about` names the record that must be there for it to change a row.
-
-    `about` is None where it may well change nothing.
-    """
+    """One statement, which may well change nothing."""
 
     sql: str
-    parameters: tuple[str | bytes | int | None, ...]
-    about: str | None
+    parameters: tuple[str, ...] = ()
 
 
 PROBE: Final = Statement(
     "INSERT INTO highest (name, sequence) VALUES ('check', 1) "
-    "ON CONFLICT (name) DO UPDATE SET sequence = sequence + 1",
-    (),
-    "table",
+    "ON CONFLICT (name) DO UPDATE SET sequence = sequence + 1"
 )
 """Changes a row that nobody reads."""
 
@@ -65,13 +59,13 @@ DELETE FROM sessions WHERE id NOT IN (
 def deleting(deletion: Deletion) -> Iterator[Statement]:
     """Yield the statements of a deletion; what depends on a message goes before it."""
     for table in _COUNTED:
-        yield Statement(_KEEP_NUMBER.format(table=table), (), None)
+        yield Statement(_KEEP_NUMBER.format(table=table))
     doomed = (json.dumps(deletion.messages),)
-    yield Statement(_SESSIONS, doomed, None)
+    yield Statement(_SESSIONS, doomed)
     for table in ("bounces", "attempts", "recipients", "contents"):
-        yield Statement(_PARTS.format(table=table), doomed, None)
-    yield Statement(_MESSAGES, doomed, None)
+        yield Statement(_PARTS.format(table=table), doomed)
+    yield Statement(_MESSAGES, doomed)
     if deletion.sessions:
-        yield Statement(_THESE_SESSIONS, (json.dumps(deletion.sessions),), None)
+        yield Statement(_THESE_SESSIONS, (json.dumps(deletion.sessions),))
     if deletion.unused_sessions:
-        yield Statement(_UNUSED_SESSIONS, (), None)
+        yield Statement(_UNUSED_SESSIONS)

@@ -9,8 +9,8 @@ from typing import Final
 
 from relay.core.settings import Protection
 from relay.journal.api import RecipientState
+from relay.journal.keys import domain_key, storable
 from relay.journal.sqlite_reader import code_parts
-from relay.journal.statements import domain_key, storable
 
 
 @unique

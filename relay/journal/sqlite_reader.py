@@ -27,9 +27,9 @@ from relay.journal.api import (
     RecipientStatus,
 )
 from relay.journal.codec import decode, from_microseconds, to_microseconds
+from relay.journal.keys import domain_key, domain_of, storable
 from relay.journal.schema import connect_reader
 from relay.journal.sqlite_errors import journal_error
-from relay.journal.statements import domain_key, domain_of, storable
 
 LATEST: Final = "latest"
 """Names the newest record in place of an id."""

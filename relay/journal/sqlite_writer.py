@@ -1,10 +1,11 @@
 """The writer: one thread, and one transaction for whatever waits.
 
-    write() ──> queue ──> thread: BEGIN, each batch in a savepoint, COMMIT ──> bounce lines
-       ^───────────── one call to the event loop wakes all who waited ─────────────┘
+    write() ──> queue ──> thread: BEGIN, all that waits, COMMIT ──> bounce lines
+       ^──────── one call to the event loop wakes all who waited ────────┘
 
-A batch that the journal refuses is taken back alone. When the transaction as a whole fails, each of
-its batches is tried once more by itself, so that one that does not fit takes no other with it.
+Where the journal refuses any of it, all is taken back and each batch gets a savepoint, so that the
+bad one goes alone. When the transaction as a whole fails, each of its batches is tried once more by
+itself, so that one that does not fit takes no other with it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from threading import Thread
 from typing import Final, NamedTuple
 
 from relay.journal.api import Batch, JournalError, RecipientRef
-from relay.journal.deleting import PROBE, Statement
+from relay.journal.deleting import PROBE
 from relay.journal.lines import BounceLines, StoredBounce
 from relay.journal.lock import JournalLock
+from relay.journal.rows import Rows, rows_of
 from relay.journal.sqlite_errors import journal_error
-from relay.journal.statements import statements_of
+from relay.journal.storing import Store
 
 GROUP_LIMIT: Final = 500
 """Batches in one transaction at most."""
+
+_REFUSALS: Final = (JournalError, sqlite3.Error, ValueError, OverflowError)
+"""What storing a batch may raise."""
 
 _log: Final = logging.getLogger("relay.journal")
 
@@ -35,7 +40,7 @@ _log: Final = logging.getLogger("relay.journal")
 class _Waiting(NamedTuple):
     """A batch handed in, and who waits for it."""
 
-    statements: tuple[Statement, ...]
+    rows: Rows
     done: asyncio.Future[None]
 
 
@@ -62,21 +67,23 @@ class SqliteWriter:
         self._connection = connection
         self._lock = lock
         self._lines = lines
+        self._lines_lack = False
+        self._store = Store(connection, path)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._closed = False
         self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
     async def write(self, batch: Batch) -> None:
-        await self._execute(statements_of(batch))
+        await self._hand_in(rows_of(batch))
 
     async def check(self) -> None:
-        await self._execute((PROBE,))
+        await self._hand_in(Rows(statements=(PROBE,)))
 
-    async def _execute(self, statements: tuple[Statement, ...]) -> None:
+    async def _hand_in(self, rows: Rows) -> None:
         if self._closed:
             raise JournalError(f"the journal is closed: {self._path}")
-        waiting = _Waiting(statements, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._queue.put(waiting)
         await waiting.done
 
@@ -116,31 +123,42 @@ class SqliteWriter:
     def _commit(self, group: Sequence[_Waiting]) -> list[_Result]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            results = [_Result(waiting, self._apply(waiting)) for waiting in group]
+            results = self._apply_all(group)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
             if len(group) > 1:
                 return [result for waiting in group for result in self._commit([waiting])]
             return [_Result(group[0], journal_error(error, self._path))]
+        if self._lines is not None and any(waiting.rows.bounces for waiting in group):
+            self._lines_lack = True
         self._append_lines()
         return results
 
+    def _apply_all(self, group: Sequence[_Waiting]) -> list[_Result]:
+        if not any(waiting.rows.statements for waiting in group):
+            try:
+                self._store.store([waiting.rows for waiting in group])
+            except _REFUSALS:
+                self._roll_back()
+                self._connection.execute("BEGIN IMMEDIATE")
+            else:
+                return [_Result(waiting, None) for waiting in group]
+        return [_Result(waiting, self._apply(waiting)) for waiting in group]
+
     def _apply(self, waiting: _Waiting) -> JournalError | None:
-        """Execute one batch inside the transaction; return why it was taken back, if it was."""
+        """Store one batch inside the transaction; return why it was taken back, if it was."""
         execute = self._connection.execute
         execute("SAVEPOINT batch")
         try:
-            for statement in waiting.statements:
-                changed = execute(statement.sql, statement.parameters).rowcount
-                if not changed and statement.about is not None:
-                    raise JournalError(f"the journal has no {statement.about}: {self._path}")
-        except (JournalError, sqlite3.Error, ValueError, OverflowError) as error:
+            self._store.store((waiting.rows,))
+        except _REFUSALS as error:
             if not self._connection.in_transaction:
                 # SQLite itself has taken the whole transaction back, as it may on a full disk.
                 raise
             execute("ROLLBACK TO batch")
             execute("RELEASE batch")
+            self._store.forget()
             match error:
                 case JournalError():
                     return error
@@ -148,20 +166,24 @@ class SqliteWriter:
                     return journal_error(error, self._path)
                 case _:
                     return JournalError(f"the journal can't hold a value of this batch: {error}")
+        if waiting.rows.statements:
+            self._store.forget()
         execute("RELEASE batch")
         return None
 
     def _roll_back(self) -> None:
+        self._store.forget()
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
 
     def _append_lines(self) -> None:
         """Append what is missing; a failure leaves it to the next commit, the journal has it."""
-        if self._lines is None:
+        if self._lines is None or not self._lines_lack:
             return
         try:
             self._lines.catch_up()
+            self._lines_lack = False
         except (OSError, sqlite3.Error) as error:
             _log.warning("bounce lines are behind the journal: %s", error)
 

@@ -23,9 +23,10 @@ from typing import Final
 from relay.journal.api import Batch, JournalError, NoJournal
 from relay.journal.codec import from_microseconds
 from relay.journal.lock import JournalLock
+from relay.journal.rows import rows_of
 from relay.journal.schema import FORMAT, connect_reader, connect_writer
 from relay.journal.sqlite_errors import journal_error
-from relay.journal.statements import statements_of
+from relay.journal.storing import Store
 
 KINDS: Final = {
     "message": "messages",
@@ -97,11 +98,9 @@ def import_batches(path: Path, batches: Iterator[Batch]) -> None:
         with closing(connect_writer(path)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                store = Store(connection, path)
                 for batch in batches:
-                    for sql, parameters, about in statements_of(batch):
-                        changed = connection.execute(sql, parameters).rowcount
-                        if not changed and about is not None:
-                            raise JournalError(f"the journal has no {about}: {path}")
+                    store.store((rows_of(batch),))
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise journal_error(error, path) from error

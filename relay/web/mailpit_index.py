@@ -23,7 +23,7 @@ from relay.core.jsonform import Json
 from relay.core.records import Envelope
 from relay.journal.api import JournalReader, JournalUnavailable, NotFound
 from relay.journal.codec import to_microseconds
-from relay.journal.statements import storable
+from relay.journal.keys import storable
 from relay.web.mailpit_message import MailMessage
 from relay.web.mailpit_search import Term, searchable
 from relay.web.mailpit_sql import where_of

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from relay.journal.codec import to_microseconds
-from relay.journal.statements import storable
+from relay.journal.keys import storable
 from relay.web.mailpit_search import Bound, Contains, Limit, Part, Term, Trait
 
 _ADDRESSED: Final = ("sender", "recipients", "cc", "bcc", "reply_to")

@@ -1,0 +1,111 @@
+"""A batch as rows: what is worked out before the writer's transaction, in the caller's thread."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from relay.core.records import Bounce
+from relay.journal.api import Batch, NewMessage, RecipientUpdate
+from relay.journal.codec import encode, to_microseconds
+from relay.journal.deleting import Statement, deleting
+from relay.journal.keys import domain_of, storable
+
+
+class MessageRow(NamedTuple):
+    """A message; `recipients` are addresses with their domains, `next_at` is in microseconds."""
+
+    id: str
+    header: str | None
+    record: str
+    content: bytes
+    recipients: tuple[tuple[str, str], ...]
+    state: str
+    next_at: int | None
+
+
+class AttemptRow(NamedTuple):
+    """An attempt, and the id of its message."""
+
+    id: str
+    message: str
+    record: str
+
+
+class BounceRow(NamedTuple):
+    """A bounce, and the id of its message."""
+
+    id: str
+    message: str
+    address: str
+    domain: str
+    code: int
+    enhanced: str
+    record: str
+
+
+class UpdateRow(NamedTuple):
+    """A recipient's new state, and the id of its message."""
+
+    message: str
+    address: str
+    state: str
+    next_at: int | None
+
+
+class Rows(NamedTuple):
+    """A batch; sessions are ids with records, `statements` are executed behind all the rows."""
+
+    messages: tuple[MessageRow, ...] = ()
+    sessions: tuple[tuple[str, str], ...] = ()
+    attempts: tuple[AttemptRow, ...] = ()
+    bounces: tuple[BounceRow, ...] = ()
+    updates: tuple[UpdateRow, ...] = ()
+    statements: tuple[Statement, ...] = ()
+
+
+def rows_of(batch: Batch) -> Rows:
+    """Return the rows of a batch, and the statements of its deletions."""
+    return Rows(
+        tuple([_message(message) for message in batch.messages]),
+        tuple([(session.id, encode(session)) for session in batch.sessions]),
+        tuple([AttemptRow(a.id, a.message_id, encode(a)) for a in batch.attempts]),
+        tuple([_bounce(bounce) for bounce in batch.bounces]),
+        tuple([_update(update) for update in batch.updates]),
+        tuple([s for deletion in batch.deletions for s in deleting(deletion)]),
+    )
+
+
+def _message(message: NewMessage) -> MessageRow:
+    envelope = message.envelope
+    header, next_at = envelope.message_id_header, message.next_at
+    return MessageRow(
+        envelope.id,
+        None if header is None else storable(header),
+        encode(envelope),
+        message.content,
+        tuple([(storable(address), domain_of(address)) for address in envelope.recipients]),
+        message.state.value,
+        None if next_at is None else to_microseconds(next_at),
+    )
+
+
+def _bounce(bounce: Bounce) -> BounceRow:
+    return BounceRow(
+        bounce.id,
+        bounce.message_id,
+        storable(bounce.recipient),
+        domain_of(bounce.recipient),
+        bounce.status.code,
+        bounce.status.enhanced,
+        encode(bounce),
+    )
+
+
+def _update(update: RecipientUpdate) -> UpdateRow:
+    next_at = update.next_at
+    return UpdateRow(
+        update.message_id,
+        storable(update.recipient),
+        update.state.value,
+        None if next_at is None else to_microseconds(next_at),
+    )
