@@ -56,6 +56,11 @@ def encode_verp(sender: str, message_id: str, domain: Domain) -> str:
     return f"{readable}{_PARTS}{message_id}@{domain}"
 
 
+def may_be_verp(text: str) -> bool:
+    """Whether an address could be such a path: a cheap question, for the many that are none."""
+    return _PARTS in text
+
+
 def decode_verp(address: Address) -> VerpPath | None:
     """Read a path that `encode_verp` made, whatever its domain; None for any other address.
 

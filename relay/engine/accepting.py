@@ -17,6 +17,7 @@ from relay.core.steps import Done, GiveUp
 from relay.engine.compliance import hidden_copy, sender_field, sent_from
 from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
+from relay.engine.queue import Queue
 from relay.engine.returning import ReturnedMail, Returns
 from relay.engine.rounds import InHand, Rounds
 from relay.engine.settling import Settled
@@ -43,7 +44,7 @@ class Acceptor:
         clock: Clock,
         new_id: Callable[[], str],
         observer: Observer,
-        wake_queue: Callable[[], None],
+        queue: Queue,
     ) -> None:
         self._hostname = hostname
         self._in_force = in_force
@@ -53,7 +54,7 @@ class Acceptor:
         self._clock = clock
         self._new_id = new_id
         self._observer = observer
-        self._wake_queue = wake_queue
+        self._queue = queue
 
     async def accept(self, incoming: Incoming) -> CodeEntry:
         """Make the message durable, then answer as the policy's `reply` says.
@@ -74,7 +75,7 @@ class Acceptor:
                 )
             match policy.delivery.reply:
                 case ReplyMode.QUEUED:
-                    return await self._queue(message, policy)
+                    return await self._promise(message, policy)
                 case ReplyMode.INLINE:
                     return await self._deliver(message, in_force)
                 case _:
@@ -120,12 +121,11 @@ class Acceptor:
             self._observer.accepted(new.envelope)
         for bounce in batch.bounces:
             self._observer.bounced(bounce)
-        self._wake_queue()
+        self._queue.wake()
         return CodeEntry(_TAKEN, f"Ok: returned mail noted, {mail.envelope.id}")
 
-    async def _queue(self, message: InHand, policy: Policy) -> CodeEntry:
+    async def _promise(self, message: InHand, policy: Policy) -> CodeEntry:
         await self._store(message, RecipientState.QUEUED, policy)
-        self._wake_queue()
         return CodeEntry(_TAKEN, f"Ok: queued as {message.envelope.id}")
 
     async def _deliver(self, message: InHand, in_force: PolicyInForce) -> CodeEntry:
@@ -133,14 +133,15 @@ class Acceptor:
         message.client_waits = True
         await self._store(message, RecipientState.INLINE, policy)
         loop = asyncio.get_running_loop()
-        steps = await self._rounds.run(
+        rested = await self._rounds.run(
             message,
             in_force,
             schedule=ONE_TRY,
             deadline=loop.time() + policy.delivery.reply_within.total_seconds(),
         )
-        self._wake_queue()
-        return _answer(message.envelope, steps, policy)
+        for notification in rested.notifications:
+            self._queue.offer(notification)
+        return _answer(message.envelope, rested.steps, policy)
 
     async def _store(self, message: InHand, state: RecipientState, policy: Policy) -> None:
         due = message.envelope.received_at if state is RecipientState.QUEUED else None
@@ -155,6 +156,8 @@ class Acceptor:
         await self._journal.write(Batch(messages=both))
         for stored in both:
             self._observer.accepted(stored.envelope)
+            if stored.state is RecipientState.QUEUED:
+                self._queue.offer(stored)
 
 
 def _answer(envelope: Envelope, steps: dict[str, Settled], policy: Policy) -> CodeEntry:

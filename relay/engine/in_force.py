@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from relay.core.delivery import Policy
+from relay.engine.ways import Ways
 from relay.lab.authority import LabAuthority
 from relay.tls.contexts import ClientContexts
 from relay.tls.examined import ExaminedChains
@@ -19,11 +20,12 @@ from relay.tls.trust import TrustStores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInForce:
-    """A policy with its TLS contexts and trust anchors, and what was found in chains under them."""
+    """A policy with its TLS contexts and trust anchors, and what was worked out under them."""
 
     policy: Policy
     contexts: ClientContexts
     stores: TrustStores
+    ways: Ways
     examined: ExaminedChains = field(default_factory=ExaminedChains)
 
     @classmethod
@@ -36,4 +38,4 @@ class PolicyInForce:
         relays = policy.routing.email_relays.relays.values()
         for tls in (*(r.policy for r in policy.tls.rules.values()), *(r.tls for r in relays)):
             contexts.context(tls)
-        return cls(policy=policy, contexts=contexts, stores=stores)
+        return cls(policy=policy, contexts=contexts, stores=stores, ways=Ways(policy))

@@ -51,6 +51,11 @@ class Observers:
             observer.bounced(bounce)
 
 
+def observers(first: Observer, *others: Observer) -> Observer:
+    """Return an observer that tells all of these."""
+    return Observers(first, *others) if others else first
+
+
 class Unobserved:
     """The observer that does nothing."""
 

@@ -2,61 +2,33 @@
 
 No domain may fill all hands: where one has `PER_DOMAIN` messages in hand, the rest of its mail
 waits and that of others goes first. So a host that hangs holds up nobody else's mail.
+
+    offer ──> a hand is free, and nothing for its domains waits ──────────────> in hand
+          ──> read ahead <── the journal, where more is due than is in memory      │
+                  └──────────────────────────────────────────── a hand is free <───┘
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.clock import Clock
+from relay.engine.hands import Hands
 from relay.engine.in_force import PolicyInForce
+from relay.engine.read_ahead import LOOK_AHEAD, ReadAhead
 from relay.engine.records import AFTER_TROUBLE, Records
 from relay.engine.rounds import InHand, Rounds
-from relay.journal.api import DueRecipient, JournalError, JournalReader
+from relay.journal.api import JournalError, JournalReader, NewMessage
 
 log = logging.getLogger("relay.engine")
 
-AT_ONCE: Final = 100
-"""Messages in hand at the same time."""
-PER_DOMAIN: Final = 20
-"""Messages to one domain in hand at the same time."""
-LOOK_AHEAD: Final = 1000
-"""Queued recipients looked at in one go; more are seen as soon as one in hand is settled."""
-
 _FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class _Hands:
-    """What is in hand and what is to be taken up: recipients by message, messages by domain."""
-
-    busy: Counter[Domain]
-    taken: int
-    ready: defaultdict[str, dict[str, Domain]] = field(default_factory=lambda: defaultdict(dict))
-
-    @property
-    def crowded(self) -> frozenset[Domain]:
-        return frozenset(domain for domain, count in self.busy.items() if count >= PER_DOMAIN)
-
-    def take(self, entry: DueRecipient) -> None:
-        """Take a recipient up if there is a hand for it."""
-        domain = parse_address(entry.recipient).domain
-        if entry.message_id not in self.ready and self.taken + len(self.ready) >= AT_ONCE:
-            return
-        together = self.ready.get(entry.message_id, {})
-        if domain not in together.values():
-            if self.busy[domain] >= PER_DOMAIN:
-                return
-            self.busy[domain] += 1
-        self.ready[entry.message_id][entry.recipient] = domain
 
 
 class Queue:
@@ -77,7 +49,13 @@ class Queue:
         self._in_force = in_force
         self._clock = clock
         self._woken = asyncio.Event()
-        self._in_hand: dict[str, frozenset[Domain]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._hands = Hands()
+        self._ahead = ReadAhead()
+        # The domains whose mail the journal may have more of that is due than is known here.
+        self._unread: frozenset[Domain] = frozenset()
+        self._unread_anywhere = True
+        self._next_at: datetime | None = None
         self._stopping = False
         self._hurried: set[str] = set()
         self._held = 0
@@ -85,7 +63,7 @@ class Queue:
     @property
     def in_hand(self) -> frozenset[str]:
         """The ids of the messages that are being worked on."""
-        return frozenset(self._in_hand)
+        return self._hands.messages
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -95,65 +73,119 @@ class Queue:
             yield
         finally:
             self._held -= 1
-            self._woken.set()
+            # What waits may be gone by now, or due earlier.
+            self._ahead.clear()
+            self.wake()
 
     def hurry(self, message_id: str) -> None:
         """Let a message's recipients that are due not wait for their schedule, this once."""
         self._hurried.add(message_id)
-        self._woken.set()
+        self.wake()
 
     def wake(self) -> None:
-        """Look again now: something was queued."""
+        """Look into the journal now: something was queued."""
+        self._unread_anywhere = True
         self._woken.set()
+
+    def offer(self, message: NewMessage) -> None:
+        """Take a message up that was queued just now and is due, or let it wait its turn."""
+        if self._blocked or self._unread_anywhere:
+            self.wake()
+            return
+        recipients = {one: parse_address(one).domain for one in message.envelope.recipients}
+        domains = recipients.values()
+        if all(d not in self._ahead.domains and self._hands.free_for(d) for d in domains):
+            self._begin(message.envelope.id, recipients, message)
+            return
+        if self._unread.isdisjoint(domains) and len(self._ahead) < LOOK_AHEAD:
+            self._ahead.keep(message)
+            for recipient, domain in recipients.items():
+                self._ahead.add(message.envelope.id, recipient, domain)
+        else:
+            self._unread |= frozenset(domains)
 
     async def run(self) -> None:
         """Run until `stop`; cancelled, it leaves what is in hand queued, for the next start."""
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as self._tasks:
             while not self._stopping:
                 self._woken.clear()
-                ready, next_at = self._look(self._clock.now())
-                for message_id, recipients in ready.items():
-                    self._in_hand[message_id] = frozenset(recipients.values())
-                    tasks.create_task(self._work(message_id, tuple(recipients)))
-                await self._rest(next_at)
+                self._next_at = self._look(self._clock.now())
+                await self._rest(self._next_at)
 
     def stop(self) -> None:
         """Take up nothing more; `run` returns when what is in hand is settled."""
         self._stopping = True
         self._woken.set()
 
-    def _look(self, now: datetime) -> tuple[dict[str, dict[str, Domain]], datetime | None]:
-        """Return what to take up now, and when to look again if nothing wakes the queue before.
+    @property
+    def _blocked(self) -> bool:
+        """Whether nothing may be taken up now.
 
-        Nothing is taken up while records wait: what is delivered then could not be written down.
+        While records wait, what is delivered could not be written down.
         """
+        return bool(self._held) or self._stopping or self._tasks is None or self._records.behind
+
+    def _look(self, now: datetime) -> datetime | None:
+        """Take up what is due; return when to look again if nothing wakes the queue before."""
         if self._held:
-            return {}, None
+            return None
         if self._records.behind:
-            return {}, now + AFTER_TROUBLE
+            return now + AFTER_TROUBLE
         try:
-            return self._due(now)
+            return self._read(now)
         except JournalError:
             log.exception("the queue can not be read")
-            return {}, now + AFTER_TROUBLE
+            return now + AFTER_TROUBLE
 
-    def _due(self, now: datetime) -> tuple[dict[str, dict[str, Domain]], datetime | None]:
-        hands = _Hands(
-            busy=Counter(domain for domains in self._in_hand.values() for domain in domains),
-            taken=len(self._in_hand),
-        )
-        while True:
-            crowded = hands.crowded
+    def _read(self, now: datetime) -> datetime | None:
+        """Read on from the journal until all hands are full or all that is due is known."""
+        while not self._hands.full:
+            crowded = self._hands.crowded
             page = self._journal.due(
-                _FOREVER, LOOK_AHEAD, not_messages=self._in_hand, not_domains=crowded
+                _FOREVER,
+                LOOK_AHEAD,
+                not_messages=self._hands.messages.union(self._ahead),
+                not_domains=crowded,
             )
-            for entry in page:
-                if entry.next_at > now:
-                    return hands.ready, entry.next_at
-                hands.take(entry)
-            # Behind a page full of mail to a domain that is crowded by now, others' may wait.
-            if len(page) < LOOK_AHEAD or hands.crowded == crowded:
-                return hands.ready, None
+            due = [entry for entry in page if entry.next_at <= now]
+            for entry in due:
+                domain = parse_address(entry.recipient).domain
+                self._ahead.add(entry.message_id, entry.recipient, domain)
+            self._take_up()
+            if len(due) < LOOK_AHEAD:
+                self._unread_anywhere, self._unread = False, crowded
+                return page[len(due)].next_at if len(due) < len(page) else None
+        self._unread_anywhere = True
+        return None
+
+    def _take_up(self) -> None:
+        """Take up what waits in memory, as far as there are hands."""
+        for message_id in self._ahead:
+            if not any(self._hands.free_for(domain) for domain in self._ahead.domains):
+                return
+            waiting = self._ahead.recipients(message_id)
+            now = {one: domain for one, domain in waiting.items() if self._hands.free_for(domain)}
+            if now:
+                self._begin(message_id, now, self._ahead.drop(message_id))
+
+    def _begin(
+        self, message_id: str, recipients: Mapping[str, Domain], message: NewMessage | None
+    ) -> None:
+        assert self._tasks is not None
+        self._hands.take(message_id, recipients)
+        self._tasks.create_task(self._work(message_id, tuple(recipients), message))
+
+    def _release(self, message_id: str, *, next_at: datetime | None) -> None:
+        """Free a hand for what waits; the message itself is due again at `next_at`."""
+        domains = self._hands.release(message_id)
+        if self._blocked:
+            self.wake()
+            return
+        self._take_up()
+        unread = domains if self._unread_anywhere else self._unread.intersection(domains)
+        hand_for_unread = any(self._hands.free_for(domain) for domain in unread)
+        if hand_for_unread or _earlier(next_at, self._next_at):
+            self.wake()
 
     async def _rest(self, until: datetime | None) -> None:
         """Wait until something is due, finished or queued."""
@@ -167,20 +199,22 @@ class Queue:
             sleeper.cancel()
             waker.cancel()
 
-    async def _work(self, message_id: str, recipients: tuple[str, ...]) -> None:
+    async def _work(
+        self, message_id: str, recipients: tuple[str, ...], message: NewMessage | None
+    ) -> None:
         hurried = message_id in self._hurried
         self._hurried.discard(message_id)
+        next_at: datetime | None = self._clock.now()
         try:
             in_force = self._in_force()
-            record = self._journal.message(message_id)
-            message = InHand(
-                envelope=record.envelope,
-                content=self._journal.content(message_id),
-                recipients=recipients,
-                attempts=list(record.attempts),
-                hurried=hurried,
+            in_hand = self._taken(message_id, recipients, message, hurried=hurried)
+            rested = await self._rounds.run(
+                in_hand, in_force, schedule=in_force.policy.delivery.schedule
             )
-            await self._rounds.run(message, in_force, schedule=in_force.policy.delivery.schedule)
+            for notification in rested.notifications:
+                self.offer(notification)
+            if len(recipients) == len(in_hand.envelope.recipients):
+                next_at = rested.next_at
         except JournalError:
             log.exception("message %s stays queued: the journal fails", message_id)
             await self._clock.sleep_until(self._clock.now() + AFTER_TROUBLE)
@@ -188,5 +222,34 @@ class Queue:
             log.exception("message %s stays queued: an error in the relay itself", message_id)
             await self._clock.sleep_until(self._clock.now() + AFTER_TROUBLE)
         finally:
-            del self._in_hand[message_id]
-            self._woken.set()
+            self._release(message_id, next_at=next_at)
+
+    def _taken(
+        self,
+        message_id: str,
+        recipients: tuple[str, ...],
+        message: NewMessage | None,
+        *,
+        hurried: bool,
+    ) -> InHand:
+        """Return what is to be worked on, read from the journal where it is not at hand."""
+        if message is not None:
+            return InHand(
+                envelope=message.envelope,
+                content=message.content,
+                recipients=recipients,
+                hurried=hurried,
+            )
+        record = self._journal.message(message_id)
+        return InHand(
+            envelope=record.envelope,
+            content=self._journal.content(message_id),
+            recipients=recipients,
+            attempts=list(record.attempts),
+            hurried=hurried,
+        )
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> bool:
+    """Compare two times, None being never."""
+    return one is not None and (other is None or one < other)

@@ -28,9 +28,9 @@ from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import (
     ObservedWriter,
     Observer,
-    Observers,
     Unobserved,
     WriteObserver,
+    observers,
 )
 from relay.engine.pruning import Pruner
 from relay.engine.queue import Queue
@@ -53,7 +53,8 @@ from relay.lab.lab import Lab
 from relay.lab.lookups import LabLookups
 from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
-from relay.lookup.resolver import ChainedResolver, RememberedLookup, SystemResolver
+from relay.lookup.remembered import RememberedHosts
+from relay.lookup.resolver import ChainedResolver, SystemResolver
 from relay.notice.channel import Channel
 from relay.notice.notifier import Notifier
 from relay.notice.options import NoticeOptions
@@ -229,10 +230,10 @@ class Relay:
         async def submit(message: NewMessage) -> None:
             await records.write(Batch(messages=(message,)))
             observer.accepted(message.envelope)
-            queue.wake()
+            queue.offer(message)
 
         notifier = await self._open_notifier(journal.reader, submit)
-        observer = Observers(self._observer, *([] if notifier is None else [notifier]))
+        observer = observers(self._observer, *([] if notifier is None else [notifier]))
         flags = Flags(
             journal=journal.reader,
             contacts=ContactsStore(options.journal.with_name(CONTACTS_FILE)),
@@ -249,7 +250,7 @@ class Relay:
             resolver=ChainedResolver(
                 lab=self._lab,
                 names=names,
-                system=SystemResolver(lookup=RememberedLookup()),
+                system=RememberedHosts(SystemResolver()),
                 mx=MxResolver(
                     dns=lambda: self.policy.routing.dns,
                     own_name=options.hostname,
@@ -282,7 +283,7 @@ class Relay:
             clock=self._clock,
             new_id=self._new_id,
             observer=observer,
-            wake_queue=queue.wake,
+            queue=queue,
         )
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._stack.callback(tasks.create_task(records.run(), name="records").cancel)

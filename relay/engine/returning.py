@@ -32,7 +32,7 @@ from relay.core.records import (
 )
 from relay.core.replies import StatusCode
 from relay.core.tls_policy import strictest
-from relay.core.verp import decode_verp
+from relay.core.verp import decode_verp, may_be_verp
 from relay.engine.flags import Flags
 from relay.formats.dsn_reading import ReportedRecipient, read_report
 from relay.journal.api import (
@@ -87,8 +87,10 @@ class Returns:
     def refusal(self, recipient: str) -> CodeEntry | None:
         """Return the reply to RCPT for a reverse path that nothing left with, else None."""
         domain = self._policy().salesforce.reverse_path_domain
+        if domain is None:
+            return None
         address = parse_address(recipient)
-        if domain is None or address.domain != domain or _is_postmaster(address):
+        if address.domain != domain or _is_postmaster(address):
             return None
         try:
             return _UNKNOWN if self.original(recipient) is None else None
@@ -118,8 +120,8 @@ class Returns:
 
         Raises JournalError.
         """
-        found = ((recipient, self.original(recipient)) for recipient in dict.fromkeys(recipients))
-        return {recipient: record for recipient, record in found if record is not None}
+        found = {one: self.original(one) for one in recipients if may_be_verp(one)}
+        return {recipient: record for recipient, record in found.items() if record is not None}
 
     async def take(self, mail: ReturnedMail, *, at: datetime) -> Batch:
         """Return what the journal is to record; recipients that are none of ours are queued."""

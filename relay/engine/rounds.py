@@ -8,9 +8,9 @@ them becomes durable together with what follows from it.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import assert_never
 
 from relay.core.addresses import Domain, domain_of, parse_address
@@ -25,7 +25,7 @@ from relay.engine.observing import Observer
 from relay.engine.records import Records
 from relay.engine.settling import Round, Settled, Settlement, Settler
 from relay.engine.tries import Task
-from relay.journal.api import Batch
+from relay.journal.api import Batch, NewMessage
 from relay.lookup.ourselves import own_listeners
 from relay.lookup.resolver import Resolver
 
@@ -46,7 +46,23 @@ class InHand:
 
     def history(self, recipient: str) -> tuple[Tried, ...]:
         """Return a recipient's tries, oldest first."""
+        if not self.attempts:
+            return ()
         return tuple(t for a in self.attempts if (t := a.tried(recipient)) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rested:
+    """A message at rest: where each recipient is, and the notifications that are queued now."""
+
+    steps: dict[str, Settled]
+    notifications: tuple[NewMessage, ...]
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the first of its recipients is due again; None where none is."""
+        waits = [step.until for step in self.steps.values() if isinstance(step, Wait)]
+        return min(waits, default=None)
 
 
 class Rounds:
@@ -83,17 +99,17 @@ class Rounds:
         *,
         schedule: RetrySchedule,
         deadline: float | None = None,
-    ) -> dict[str, Settled]:
+    ) -> Rested:
         """Try what can be tried now; record attempts, states, bounces and notifications.
 
-        Returns where each recipient rests. `deadline` is a time of the event loop. While the
+        `deadline` is a time of the event loop. While the
         journal can't be written this waits, unless a client does; then JournalError is raised
         where somebody else could not be promised a notification.
         """
         before = len(message.attempts)
-        groups: defaultdict[Domain, list[str]] = defaultdict(list)
+        groups: dict[Domain, list[str]] = {}
         for recipient in message.recipients:
-            groups[parse_address(recipient).domain].append(recipient)
+            groups.setdefault(parse_address(recipient).domain, []).append(recipient)
         steps: dict[str, Settled] = {}
         held: list[Result] = []
         try:
@@ -111,6 +127,7 @@ class Rounds:
                                 message, in_force, domain, recipients, schedule, deadline, steps
                             )
                         )
+            steps = {recipient: steps[recipient] for recipient in message.recipients}
             settlement = self._settle(message, in_force, steps, before)
         except BaseException:
             await self._record(message, held)
@@ -133,7 +150,7 @@ class Rounds:
             self._observer.bounced(bounce)
         for notification in settlement.notifications:
             self._observer.accepted(notification.envelope)
-        return {recipient: steps[recipient] for recipient in message.recipients}
+        return Rested(steps=steps, notifications=settlement.notifications)
 
     def _settle(
         self,
@@ -147,7 +164,7 @@ class Rounds:
             Round(
                 envelope=message.envelope,
                 content=message.content,
-                steps={recipient: steps[recipient] for recipient in message.recipients},
+                steps=steps,
                 attempts=message.attempts,
                 tried_now={o.recipient for a in message.attempts[before:] for o in a.outcomes},
                 policy=in_force.policy,
@@ -169,21 +186,26 @@ class Rounds:
     ) -> None:
         """Take one domain's recipients along; `held` is left with what is not durable yet."""
         policy = in_force.policy
-        way = policy.way(domain, sender=domain_of(message.envelope.reverse_path))
-        way = replace(way, tls=replace(way.tls, floor=message.envelope.protect_as))
+        planned = in_force.ways.way(
+            domain,
+            sender=domain_of(message.envelope.reverse_path),
+            floor=message.envelope.protect_as,
+        )
+        way = planned.way
         answers = await self._resolver.resolve(way.route.to)
         ours = own_listeners(answers, self._listeners())
-        plan = policy.plan(way, answers, schedule, ours=ours)
+        plan = planned.plan(answers, schedule, ours=ours)
         pending = recipients
         hurry = message.hurried
         while pending:
-            tries: defaultdict[Try | NoHost, list[str]] = defaultdict(list)
+            tries: list[tuple[Try | NoHost, str]] = []
+            now = self._clock.now()
             for recipient in pending:
                 step = next_step(
                     message.history(recipient),
                     plan,
                     accepted_at=message.envelope.received_at,
-                    now=self._clock.now(),
+                    now=now,
                 )
                 if hurry and isinstance(step, Wait):
                     step = hurried(step, message.history(recipient), plan)
@@ -193,7 +215,7 @@ class Rounds:
                     step = NoHost(round=step.round, failure=refusal)
                 match step:
                     case Try() | NoHost():
-                        tries[step].append(recipient)
+                        tries.append((step, recipient))
                     case Wait() | Done() | GiveUp():
                         settled[recipient] = step
                     case _:
@@ -201,11 +223,12 @@ class Rounds:
             hurry = False
             if tries and held:
                 await self._record(message, held)
-            for step, together in tries.items():
+            groups = _grouped(tries)
+            for step, together in groups:
                 task = Task(
                     envelope=message.envelope,
                     content=message.content,
-                    recipients=tuple(together),
+                    recipients=together,
                     domain=domain,
                     match=way.tls,
                     route=way.route,
@@ -219,11 +242,11 @@ class Rounds:
                     case _:
                         assert_never(step)
                 message.attempts.append(result.attempt)
-                if held is None or len(tries) > 1:
+                if held is None or len(groups) > 1:
                     await self._record(message, [result])
                 else:
                     held.append(result)
-            pending = [recipient for together in tries.values() for recipient in together]
+            pending = [recipient for _, together in groups for recipient in together]
 
     async def _record(self, message: InHand, results: list[Result]) -> None:
         """Make attempts durable; `results` is empty then."""
@@ -248,3 +271,17 @@ class Rounds:
             await self._records.write_or_later(batch)
         else:
             await self._records.write(batch)
+
+
+def _grouped(
+    tries: list[tuple[Try | NoHost, str]],
+) -> list[tuple[Try | NoHost, tuple[str, ...]]]:
+    """Put the recipients of one try together."""
+    if len(tries) == 1:
+        # The most frequent case does without the hash of a try, which is that of all its parts.
+        ((step, recipient),) = tries
+        return [(step, (recipient,))]
+    groups: dict[Try | NoHost, list[str]] = {}
+    for step, recipient in tries:
+        groups.setdefault(step, []).append(recipient)
+    return [(step, tuple(together)) for step, together in groups.items()]

@@ -192,10 +192,12 @@ def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
     RFC 3461 section 5.2.2: a relay to a host without the extension reports `relayed`.
     """
     request = over.envelope.dsn.of(recipient)
+    if not over.envelope.reverse_path or not request.wants(Notify.SUCCESS):
+        return []
     attempt = over.attempts_of(recipient)[-1]
     outcome = next(o.outcome for o in attempt.outcomes if o.recipient == recipient)
     assert isinstance(outcome, Delivered)
-    if not over.envelope.reverse_path or not request.wants(Notify.SUCCESS) or outcome.dsn:
+    if outcome.dsn:
         return []
     host = attempt.hop.host if attempt.hop else None
     return [

@@ -19,12 +19,8 @@ def own_listeners(
     """
     if not isinstance(answers, Sequence):
         return frozenset()
-    where = tuple(listeners)
-    return frozenset(
-        answer
-        for answer in answers
-        if any(port == answer.port and _listens_at(host, answer.address) for host, port in where)
-    )
+    at = [(host, answer) for host, port in listeners for answer in answers if port == answer.port]
+    return frozenset(answer for host, answer in at if _listens_at(host, answer.address))
 
 
 def _listens_at(host: str, address: str) -> bool:

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.destinations import (
@@ -41,10 +41,6 @@ AddressLookup = Callable[[str, int], Awaitable[tuple[str, ...]]]
 """Turns a host name and a port into numeric addresses; raises OSError as getaddrinfo does."""
 
 LOOKUP_TIMEOUT = timedelta(seconds=5)
-REMEMBERED: Final = timedelta(seconds=5)
-"""Short enough that whoever changes an address by hand does not notice."""
-MOST_REMEMBERED: Final = 1000
-"""Hosts; when there are more, all are asked for anew."""
 
 _NO_HOST_ERRORS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -53,6 +49,14 @@ class Resolver(Protocol):
     """Whoever answers where a destination is."""
 
     async def resolve(self, to: Destination) -> Answers | Failure:
+        """Return the addresses of `to`, the preferred one first, or why there are none."""
+        ...
+
+
+class HostResolver(Protocol):
+    """Whoever answers where a host is."""
+
+    async def resolve(self, to: ToHost) -> Answers | Failure:
         """Return the addresses of `to`, the preferred one first, or why there are none."""
         ...
 
@@ -95,29 +99,6 @@ async def system_lookup(host: str, port: int) -> tuple[str, ...]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-
-
-class RememberedLookup:
-    """A lookup whose answers stand for `REMEMBERED`, so that volume asks the system but rarely.
-
-    Failures are not remembered.
-    """
-
-    def __init__(self, lookup: AddressLookup = system_lookup) -> None:
-        self._lookup = lookup
-        self._known: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
-
-    async def __call__(self, host: str, port: int) -> tuple[str, ...]:
-        """Return what `lookup` does, or did a moment ago."""
-        now = asyncio.get_running_loop().time()
-        until, addresses = self._known.get((host, port), (now, ()))
-        if now < until:
-            return addresses
-        addresses = await self._lookup(host, port)
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
-        self._known[host, port] = (now + REMEMBERED.total_seconds(), addresses)
-        return addresses
 
 
 class SystemResolver:
@@ -170,7 +151,7 @@ class ChainedResolver:
         *,
         lab: LabAddresses | None,
         names: LabNames | None = None,
-        system: SystemResolver,
+        system: HostResolver,
         mx: MxResolver,
         chance: random.Random,
     ) -> None:
@@ -275,6 +256,8 @@ def _is_no_host(failure: Answers | Failure) -> bool:
 
 
 def _is_numeric(host: str) -> bool:
+    if ":" not in host and not host[-1:].isdigit():
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -10,9 +10,9 @@ import pytest
 from e2e_relay import Running, Start
 from outbound_peer import Do, Peer
 
-from relay.engine import queue
+from relay.engine import hands, queue
 from relay.engine.attempts import SESSIONS, SESSIONS_PER_HOST
-from relay.engine.queue import AT_ONCE, PER_DOMAIN
+from relay.engine.hands import AT_ONCE, PER_DOMAIN
 from relay.journal.api import RecipientState
 
 GOOD = 20
@@ -65,7 +65,7 @@ async def test_mail_behind_a_page_of_the_silent_hosts_is_seen(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "LOOK_AHEAD", 5)
-    monkeypatch.setattr(queue, "PER_DOMAIN", 2)
+    monkeypatch.setattr(hands, "PER_DOMAIN", 2)
     async with beside_silent_host(start, "queued") as (running, peer):
         for number in range(12):
             assert (await running.send("a@silent.test", mark=f"s-{number}")).code == 250
