@@ -84,7 +84,7 @@ class Client:
         self._tap.last_reply = None
         self._idle = False
         try:
-            await self._smtp.starttls(server_hostname=server_name, tls_context=context)
+            await self._smtp.shake_hands(context, server_name)
         except aiosmtplib.SMTPResponseException:
             self._idle = True
             return StarttlsResult(reply=self._tap.last_reply, error=None)
@@ -92,7 +92,6 @@ class Client:
             # After a failed handshake nobody reports the end of the connection any more.
             self.abort()
             return StarttlsResult(reply=self._tap.last_reply, error=error)
-        self._tap.note_tls()
         self._idle = True
         return StarttlsResult(reply=self._tap.last_reply, error=None)
 

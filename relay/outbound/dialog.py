@@ -107,11 +107,8 @@ class Dialog(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if not self._owed or self._senseless:
-            self.unasked += len(data)
-            return
         self._buffer += data
-        while self._owed and not self._senseless and (reply := self._next_reply()):
+        while (reply := self._next_reply()) is not None:
             self._owed -= 1
             self._replies.append(reply)
         if self._buffer and (not self._owed or self._senseless):
@@ -177,7 +174,9 @@ class Dialog(asyncio.Protocol):
         return Broken.by(error)
 
     def _next_reply(self) -> Reply | None:
-        """Take a whole reply out of the buffer; None where there is none yet."""
+        """Take a whole reply out of the buffer; None where there is none yet, or none is owed."""
+        if not self._owed or self._senseless:
+            return None
         buffer = self._buffer
         texts: list[bytes] = []
         start = 0

@@ -36,7 +36,8 @@ class Tap:
         self.transport: asyncio.WriteTransport | None = None
         self.plaintext_after_go_ahead = 0
         self.lost = asyncio.Event()
-        self._lost_by: Exception | None = None
+        self.lost_by: Exception | None = None
+        """What ended the connection, where something did."""
 
     def attach(self, protocol: SMTPProtocol) -> None:
         """Put the tap on a protocol whose connection stands."""
@@ -89,12 +90,12 @@ class Tap:
 
     def broken_by(self, error: BaseException) -> Broken:
         """Return what the library raised, with what ended the connection before as its cause."""
-        if error.__cause__ is None and self._lost_by is not None:
-            error.__cause__ = self._lost_by
+        if error.__cause__ is None and self.lost_by is not None:
+            error.__cause__ = self.lost_by
         return Broken.by(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost_by = exc
+        self.lost_by = exc
         self.lost.set()
         self._connection_lost(exc)
 
@@ -136,3 +137,25 @@ class TappedSMTP(aiosmtplib.SMTP):
         if protocol is not None and protocol is not self._tapped:
             self._tap.attach(protocol)
         self._tapped = protocol
+
+    async def shake_hands(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Say STARTTLS and, after a 220, shake hands; raises as the library's `starttls` does.
+
+        That one reaches for its protocol behind the handshake, and where the connection has ended
+        by then, it has none any more.
+        """
+        protocol = self._tapped
+        if protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("Server not connected")
+        try:
+            await protocol.start_tls(context, server_hostname=server_name, timeout=self.timeout)
+        except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
+            self.close()
+            raise
+        if protocol.transport is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost") from self._tap.lost_by
+        self._tap.note_tls()
+        if self._tapped is not None:
+            self.transport = protocol.transport
+        # What was said in clear counts no more (RFC 3207 section 4.2).
+        self._reset_server_state()

@@ -16,6 +16,7 @@ from outbound_relay import Relay, assert_failure
 
 from relay.core.advisories import AdvisoryKind
 from relay.core.evidence import HandshakeDone, HandshakeFailed, HandshakeProblem, NotTried
+from relay.core.faults import FaultKind
 from relay.core.outcomes import (
     ConnectionProblem,
     LocalProblem,
@@ -28,7 +29,7 @@ from relay.core.routing import Hop
 from relay.core.settings import TlsMode, TlsSetting
 from relay.core.tls_policy import TlsPolicy, TrustAnchors
 from relay.core.transcripts import Direction
-from relay.outbound.session import Admitted, SessionOptions
+from relay.outbound.session import Admitted, NotAdmitted, SessionOptions
 
 SHORT = 0.2
 """Seconds to wait for a peer that will never answer."""
@@ -287,6 +288,43 @@ async def test_closed_right_behind_the_handshake_is_a_failed_handshake(
     assert isinstance(session.evidence.handshake, HandshakeFailed)
     assert session.evidence.handshake.problem is HandshakeProblem.CLOSED
     assert len(session.evidence.chain) == 1
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["known", "forgotten"])
+async def test_the_connection_ends_between_the_handshake_and_whoever_waits_for_it(
+    relay: Relay, honest: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, forgotten: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    start_tls = loop.start_tls
+
+    async def lost_at_once(
+        transport: asyncio.Transport, protocol: asyncio.Protocol, *args: object, **named: object
+    ) -> asyncio.Transport | None:
+        lost = asyncio.Event()
+        connection_lost = protocol.connection_lost
+
+        def lose(error: Exception | None) -> None:
+            connection_lost(error)
+            lost.set()
+
+        monkeypatch.setattr(protocol, "connection_lost", lose)
+        upgraded = await start_tls(transport, protocol, *args, **named)  # type: ignore[arg-type]
+        transport.abort()
+        await lost.wait()
+        # asyncio itself hands over none where the end came first.
+        return None if forgotten else upgraded
+
+    async with Peer(context=honest).running() as peer:
+        monkeypatch.setattr(loop, "start_tls", lost_at_once)
+        session = await relay.open(peer.hop, TlsSetting.REQUIRED)
+        assert session.failure is None
+        admission = await relay.admit(session, TlsSetting.REQUIRED)
+        await session.close()
+    assert isinstance(admission, NotAdmitted)
+    assert [fault.kind for fault in admission.verdict.faults] == [FaultKind.HANDSHAKE_CLOSED]
+    assert session.evidence.starttls_reply == Reply(code=220, text="go ahead")
+    assert bool(session.evidence.chain) is not forgotten
+    assert peer.only.verbs == ["EHLO", "STARTTLS"]
 
 
 @pytest.mark.parametrize(
