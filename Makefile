@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test check setup mutants bench-lab bench-journal crash soak clean
+.PHONY: help run test check setup mutants bench-lab bench-journal crash soak bench clean
 help:            ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
@@ -37,6 +37,9 @@ mutants: $(STAMP) ## change judge and next_step in every way; a change that no t
 	@rm -rf mutants && $(BIN)/mutmut run >/dev/null; \
 	  $(BIN)/mutmut results | awk '{print $$1}' | tr -d : | while read -r m; do \
 	    $(BIN)/mutmut show "$$m" | grep -q '^-.*assert_never' || { echo "survived: $$m"; $(BIN)/mutmut show "$$m"; }; done
+
+bench: $(STAMP)  ## measure the relay beside Postfix and others, in 10 minutes (ARGS=--help)
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 bench-lab: $(STAMP) ## measure the whole lab: start-up, memory, 200 sessions at once
 	@$(BIN)/python benchmarks/lab.py
