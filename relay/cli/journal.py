@@ -57,6 +57,11 @@ def _tell(found: Soundness, path: Path) -> None:
         f"{found.messages} messages ({_size(found.octets)}), {found.sessions} sessions, "
         f"{found.attempts} attempts, {found.bounces} bounces"
     )
+    if found.left_over:
+        out.print(
+            f"{len(found.left_over)} files of bodies belong to no message: a crash left them, "
+            "and the next start removes them."
+        )
     if not found.damages:
         out.print(f"The journal is sound: {held}.")
         return

@@ -1,4 +1,4 @@
-"""Whether a journal is sound: the file, its references, every record, every body.
+"""Whether a journal is sound: the file, its references, every record, every body in it or beside.
 
 Reads alone, one consistent state of it, also beside the one who writes.
 """
@@ -15,8 +15,10 @@ from typing import Any, Final, TypeVar
 
 from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import JournalError, RecipientState
+from relay.journal.bodies import BodyFiles, name_of, names_in_use
 from relay.journal.codec import decode
 from relay.journal.keys import storable
+from relay.journal.lock import is_held
 from relay.journal.schema import connect_reader
 from relay.journal.sqlite_errors import journal_error
 
@@ -34,7 +36,11 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soundness:
-    """What was looked at, and all that is wrong with it; `octets` are those of the bodies."""
+    """What was looked at, and all that is wrong with it; `octets` are those of the bodies.
+
+    `left_over` are files of bodies that no message names. A crash leaves such, and the next start
+    removes them; none are told of while a relay has the journal, which may just be writing them.
+    """
 
     messages: int
     sessions: int
@@ -42,13 +48,16 @@ class Soundness:
     bounces: int
     octets: int
     damages: tuple[Damage, ...]
+    left_over: tuple[str, ...] = ()
 
 
 class _Check:
     """Counts and collects while it looks at one part after the other."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
         self._query = connection.execute
+        self._files = BodyFiles(path)
         self._path = path
         self.damages: list[Damage] = []
         self.counts = dict.fromkeys(("messages", "sessions", "attempts", "bounces", "octets"), 0)
@@ -71,7 +80,7 @@ class _Check:
                 found = Damage(where="the file", what=str(journal_error(error, self._path)))
                 if found not in self.damages:
                     self.damages.append(found)
-        return Soundness(**self.counts, damages=tuple(self.damages))
+        return Soundness(**self.counts, damages=tuple(self.damages), left_over=self._left_over())
 
     def _file(self) -> Iterator[Damage]:
         for (found,) in self._query("PRAGMA integrity_check"):
@@ -88,14 +97,27 @@ class _Check:
 
     def _messages(self) -> Iterator[Damage]:
         rows = self._query(
-            "SELECT m.id, m.record, c.content FROM messages m "
+            "SELECT m.sequence, m.id, m.record, c.content FROM messages m "
             "LEFT JOIN contents c ON c.message = m.sequence ORDER BY m.sequence"
         )
-        for own, record, content in rows:
+        for sequence, own, record, stored in rows:
             self.counts["messages"] += 1
             where = f"message {own}"
-            if content is None:
-                yield Damage(where=where, what="has no body")
+            content = stored
+            if stored is None:
+                try:
+                    content = self._in_file(sequence)
+                except FileNotFoundError as error:
+                    if not self._is_there(own):
+                        continue
+                    yield Damage(
+                        where=where, what=f"has lost the file of its body: {error.filename}"
+                    )
+                except JournalError as error:
+                    yield Damage(where=where, what=str(error))
+                else:
+                    if content is None:
+                        yield Damage(where=where, what="has no body")
             try:
                 envelope = decode(Envelope, record)
             except JournalError as error:
@@ -110,6 +132,22 @@ class _Check:
                     yield Damage(where=where, what=what)
                 elif sha256(content).hexdigest() != envelope.sha256:
                     yield Damage(where=where, what="has another body than was received (SHA-256)")
+
+    def _in_file(self, message: int) -> bytes | None:
+        name = name_of(self._connection, message)
+        return None if name is None else self._files.read(name)
+
+    def _is_there(self, message_id: str) -> bool:
+        """Whether the journal has a message now; it may have been deleted since the check began."""
+        with closing(connect_reader(self._path)) as now:
+            found = now.execute("SELECT 1 FROM messages WHERE id = ?", (message_id,)).fetchone()
+        return found is not None
+
+    def _left_over(self) -> tuple[str, ...]:
+        if is_held(self._path):
+            return ()
+        with closing(connect_reader(self._path)) as now:
+            return self._files.left_over(names_in_use(now))
 
     def _recipients(self) -> Iterator[Damage]:
         rows = self._query(

@@ -7,7 +7,7 @@ long they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from relay.journal.api import Deletion
@@ -56,15 +56,27 @@ DELETE FROM sessions WHERE id NOT IN (
 """
 
 
+FILES: Final = (
+    "SELECT b.file FROM bodies b JOIN messages m ON m.sequence = b.message "
+    "WHERE m.id IN (SELECT value FROM json_each(?))"
+)
+"""The files of messages, whose ids are JSON text."""
+
+
+def doomed(deletions: Sequence[Deletion]) -> str:
+    """Return the ids of all messages that are to be deleted, as JSON text."""
+    return json.dumps([own for deletion in deletions for own in deletion.messages])
+
+
 def deleting(deletion: Deletion) -> Iterator[Statement]:
     """Yield the statements of a deletion; what depends on a message goes before it."""
     for table in _COUNTED:
         yield Statement(_KEEP_NUMBER.format(table=table))
-    doomed = (json.dumps(deletion.messages),)
-    yield Statement(_SESSIONS, doomed)
-    for table in ("bounces", "attempts", "recipients", "contents"):
-        yield Statement(_PARTS.format(table=table), doomed)
-    yield Statement(_MESSAGES, doomed)
+    ids = (doomed((deletion,)),)
+    yield Statement(_SESSIONS, ids)
+    for table in ("bounces", "attempts", "recipients", "contents", "bodies"):
+        yield Statement(_PARTS.format(table=table), ids)
+    yield Statement(_MESSAGES, ids)
     if deletion.sessions:
         yield Statement(_THESE_SESSIONS, (json.dumps(deletion.sessions),))
     if deletion.unused_sessions:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from relay.journal.api import JournalLocked
@@ -50,6 +51,19 @@ class JournalLock:
         with contextlib.suppress(OSError):
             self._pid_file.unlink()
         self._connection.close()
+
+
+def is_held(journal: Path) -> bool:
+    """Whether somebody has a journal's lock, found out without taking it."""
+    lock_file = journal.absolute().with_name(f"{journal.name}.lock")
+    if not lock_file.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{lock_file.as_uri()}?mode=ro", uri=True, timeout=0)) as lock:
+            lock.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        return True
+    return False
 
 
 def _locked(journal: Path, pid_file: Path) -> JournalLocked:

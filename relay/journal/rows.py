@@ -6,18 +6,23 @@ from typing import NamedTuple
 
 from relay.core.records import Bounce
 from relay.journal.api import Batch, NewMessage, RecipientUpdate
+from relay.journal.bodies import SMALL, new_name
 from relay.journal.codec import encode, to_microseconds
-from relay.journal.deleting import Statement, deleting
+from relay.journal.deleting import Statement, deleting, doomed
 from relay.journal.keys import domain_of, storable
 
 
 class MessageRow(NamedTuple):
-    """A message; `recipients` are addresses with their domains, `next_at` is in microseconds."""
+    """A message; `recipients` are addresses with their domains, `next_at` is in microseconds.
+
+    `file` is the name of the file that has the content, None where the journal has it itself.
+    """
 
     id: str
     header: str | None
     record: str
     content: bytes
+    file: str | None
     recipients: tuple[tuple[str, str], ...]
     state: str
     next_at: int | None
@@ -53,7 +58,10 @@ class UpdateRow(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A batch; sessions are ids with records, `statements` are executed behind all the rows."""
+    """A batch; sessions are ids with records, `statements` are executed behind all the rows.
+
+    `deleted` has the ids of the messages that these delete, as JSON text; empty for none.
+    """
 
     messages: tuple[MessageRow, ...] = ()
     sessions: tuple[tuple[str, str], ...] = ()
@@ -61,6 +69,12 @@ class Rows(NamedTuple):
     bounces: tuple[BounceRow, ...] = ()
     updates: tuple[UpdateRow, ...] = ()
     statements: tuple[Statement, ...] = ()
+    deleted: str = ""
+
+    @property
+    def files(self) -> list[tuple[str, bytes]]:
+        """The names and contents of files that have to be there before these rows are."""
+        return [(row.file, row.content) for row in self.messages if row.file is not None]
 
 
 def rows_of(batch: Batch) -> Rows:
@@ -72,6 +86,7 @@ def rows_of(batch: Batch) -> Rows:
         tuple([_bounce(bounce) for bounce in batch.bounces]),
         tuple([_update(update) for update in batch.updates]),
         tuple([s for deletion in batch.deletions for s in deleting(deletion)]),
+        doomed(batch.deletions) if batch.deletions else "",
     )
 
 
@@ -83,6 +98,7 @@ def _message(message: NewMessage) -> MessageRow:
         None if header is None else storable(header),
         encode(envelope),
         message.content,
+        new_name(envelope.id) if len(message.content) > SMALL else None,
         tuple([(storable(address), domain_of(address)) for address in envelope.recipients]),
         message.state.value,
         None if next_at is None else to_microseconds(next_at),

@@ -2,6 +2,7 @@
 
     messages ──< recipients        one row for each, in the envelope's order, with its queue state
         ├──── contents             apart, so that lists never read past a big message
+        ├──── bodies               instead, where a file has it: relay.journal.bodies
         ├──< attempts
         └──< bounces
     sessions
@@ -15,16 +16,19 @@ sqlite.org/pragma.html.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from pathlib import Path
 from typing import Final
 
 from relay.journal.api import JournalError, JournalVersion, NoJournal
+from relay.journal.bodies import sync_directory
 from relay.journal.sqlite_errors import journal_error
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The number of this layout (`PRAGMA user_version`)."""
+
+_READABLE: Final = frozenset({1, FORMAT})
+"""Format 1 has all bodies in the journal; who writes it makes it the present one."""
 
 APPLICATION_ID: Final = int.from_bytes(b"RLab")
 """Tells a journal from other SQLite files (`PRAGMA application_id`)."""
@@ -98,8 +102,12 @@ CREATE INDEX IF NOT EXISTS messages_by_time ON messages (json_extract(record, '$
 CREATE INDEX IF NOT EXISTS messages_by_session ON messages (json_extract(record, '$.session_id'));
 CREATE TABLE IF NOT EXISTS highest (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bodies (
+    message INTEGER PRIMARY KEY REFERENCES messages,
+    file TEXT NOT NULL
+);
 """
-"""What older journals of this format may lack; a reader does without."""
+"""What older journals may lack; a reader does without."""
 
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Octets that the write-ahead log may keep on disk once it has been copied back."""
@@ -119,7 +127,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(connection.close)
         try:
-            if _found_format(connection, path) is None:
+            found = _found_format(connection, path)
+            if found is None:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION_ID};"
@@ -130,12 +139,14 @@ def connect_writer(path: Path) -> sqlite3.Connection:
                 raise JournalError(f"SQLite can't keep a write-ahead log beside {path}")
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_ADDED)
+            if found == 1:
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
         except sqlite3.Error as error:
             raise journal_error(error, path) from error
         on_failure.pop_all()
     if made:
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     return connection
 
 
@@ -176,7 +187,7 @@ def _found_format(connection: sqlite3.Connection, path: Path) -> int | None:
         return None
     if application != APPLICATION_ID:
         raise JournalError(f"this SQLite database is not a journal: {path}")
-    if version != FORMAT:
+    if version not in _READABLE:
         age = "a newer" if version > FORMAT else "an older"
         raise JournalVersion(
             f"{age} version made this journal: it has format {version}, "
@@ -184,15 +195,4 @@ def _found_format(connection: sqlite3.Connection, path: Path) -> int | None:
             found=version,
             known=FORMAT,
         )
-    return FORMAT
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name durable; only POSIX systems can and need to."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return int(version)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from relay.journal.api import JournalError, JournalReader, JournalWriter, RecipientRef
+from relay.journal.bodies import BodyFiles, remove_left_over
 from relay.journal.lines import BounceLines
 from relay.journal.lock import JournalLock
 from relay.journal.schema import connect_writer
@@ -71,6 +72,7 @@ def open_journal(path: Path, *, bounce_lines: Path | None) -> SqliteJournal:
             on_failure.callback(lines.close)
         try:
             abandoned = abandon_inline(connection)
+            remove_left_over(connection, BodyFiles(path))
             if lines is not None:
                 lines.catch_up()
         except sqlite3.Error as error:

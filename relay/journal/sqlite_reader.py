@@ -19,6 +19,7 @@ from relay.core.salesforce_view import BounceKind
 from relay.journal.api import (
     Counts,
     DueRecipient,
+    JournalError,
     JournalReader,
     MessageRecord,
     MessageSummary,
@@ -26,6 +27,7 @@ from relay.journal.api import (
     RecipientState,
     RecipientStatus,
 )
+from relay.journal.bodies import BodyFiles, name_of
 from relay.journal.codec import decode, from_microseconds, to_microseconds
 from relay.journal.keys import domain_key, domain_of, storable
 from relay.journal.schema import connect_reader
@@ -53,6 +55,7 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = connect_reader(path)
+        self._files = BodyFiles(path)
         self._lock = Lock()
 
     def close(self) -> None:
@@ -126,8 +129,19 @@ class SqliteReader:
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:
             sequence = resolve(query, "messages", message_id)
-            ((content,),) = query("SELECT content FROM contents WHERE message = ?", sequence)
-        return bytes(content)
+            found = query("SELECT content FROM contents WHERE message = ?", sequence)
+            if found:
+                return bytes(found[0][0])
+            ((own,),) = query("SELECT id FROM messages WHERE sequence = ?", sequence)
+            name = name_of(query.connection, sequence)
+        try:
+            if name is not None:
+                return self._files.read(name)
+        except FileNotFoundError:
+            with self._snapshot() as query:
+                # It may have been deleted since it was looked up: then it is not found.
+                resolve(query, "messages", own)
+        raise JournalError(f"message {own} has no body; `relay journal check` tells more")
 
     def find_by_message_id_header(self, value: str) -> str | None:
         with self._snapshot() as query:
@@ -303,10 +317,10 @@ class Query:
     """Runs a query and returns all its rows."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def __call__(self, sql: str, *parameters: str | int) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, parameters).fetchall()
+        return self.connection.execute(sql, parameters).fetchall()
 
 
 def code_parts(code: str) -> tuple[str | None, str | None]:

@@ -1,7 +1,7 @@
 """The writer: one thread, and one transaction for whatever waits.
 
-    write() ──> queue ──> thread: BEGIN, all that waits, COMMIT ──> bounce lines
-       ^──────── one call to the event loop wakes all who waited ────────┘
+    write() ──> queue ──> thread: big bodies, BEGIN, all that waits, COMMIT ──> bounce lines
+       ^─────────────── one call to the event loop wakes all who waited ──────────────┘
 
 Where the journal refuses any of it, all is taken back and each batch gets a savepoint, so that the
 bad one goes alone. When the transaction as a whole fails, each of its batches is tried once more by
@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Final, NamedTuple
 
 from relay.journal.api import Batch, JournalError, RecipientRef
+from relay.journal.bodies import BodyFiles
 from relay.journal.deleting import PROBE
 from relay.journal.lines import BounceLines, StoredBounce
 from relay.journal.lock import JournalLock
@@ -45,8 +46,11 @@ class _Waiting(NamedTuple):
 
 
 class _Result(NamedTuple):
+    """What became of a batch; `freed` are the files that nothing needs any more."""
+
     waiting: _Waiting
     error: JournalError | None
+    freed: Sequence[str] = ()
 
 
 class SqliteWriter:
@@ -69,6 +73,7 @@ class SqliteWriter:
         self._lines = lines
         self._lines_lack = False
         self._store = Store(connection, path)
+        self._files = BodyFiles(path)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._closed = False
         self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
@@ -99,7 +104,7 @@ class SqliteWriter:
             while not closing:
                 group, closing = self._take()
                 if group:
-                    _wake(self._commit(group))
+                    _wake(self._keep(group))
         finally:
             if self._lines is not None:
                 self._lines.close()
@@ -120,6 +125,22 @@ class SqliteWriter:
                 return group, False
         return group, True
 
+    def _keep(self, group: Sequence[_Waiting]) -> list[_Result]:
+        """Store what fits; files are there before their rows are, and go after them."""
+        refused, fitting = [], []
+        for waiting in group:
+            try:
+                self._files.write(waiting.rows.files)
+                fitting.append(waiting)
+            except JournalError as error:
+                refused.append(_Result(waiting, error))
+        results = self._commit(fitting) if fitting else []
+        for result in results:
+            if result.error is not None:
+                self._files.remove(name for name, _ in result.waiting.rows.files)
+            self._files.remove(result.freed)
+        return [*refused, *results]
+
     def _commit(self, group: Sequence[_Waiting]) -> list[_Result]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -138,20 +159,20 @@ class SqliteWriter:
     def _apply_all(self, group: Sequence[_Waiting]) -> list[_Result]:
         if not any(waiting.rows.statements for waiting in group):
             try:
-                self._store.store([waiting.rows for waiting in group])
+                self._store.store([waiting.rows for waiting in group])  # These delete nothing.
             except _REFUSALS:
                 self._roll_back()
                 self._connection.execute("BEGIN IMMEDIATE")
             else:
                 return [_Result(waiting, None) for waiting in group]
-        return [_Result(waiting, self._apply(waiting)) for waiting in group]
+        return [self._apply(waiting) for waiting in group]
 
-    def _apply(self, waiting: _Waiting) -> JournalError | None:
-        """Store one batch inside the transaction; return why it was taken back, if it was."""
+    def _apply(self, waiting: _Waiting) -> _Result:
+        """Store one batch inside the transaction, or take it back and say why."""
         execute = self._connection.execute
         execute("SAVEPOINT batch")
         try:
-            self._store.store((waiting.rows,))
+            freed = self._store.store((waiting.rows,))
         except _REFUSALS as error:
             if not self._connection.in_transaction:
                 # SQLite itself has taken the whole transaction back, as it may on a full disk.
@@ -161,15 +182,16 @@ class SqliteWriter:
             self._store.forget()
             match error:
                 case JournalError():
-                    return error
+                    return _Result(waiting, error)
                 case sqlite3.Error():
-                    return journal_error(error, self._path)
+                    return _Result(waiting, journal_error(error, self._path))
                 case _:
-                    return JournalError(f"the journal can't hold a value of this batch: {error}")
+                    what = f"the journal can't hold a value of this batch: {error}"
+                    return _Result(waiting, JournalError(what))
         if waiting.rows.statements:
             self._store.forget()
         execute("RELEASE batch")
-        return None
+        return _Result(waiting, None, freed)
 
     def _roll_back(self) -> None:
         self._store.forget()
@@ -199,7 +221,7 @@ def _wake(results: Iterable[_Result]) -> None:
 
 
 def _settle(results: Iterable[_Result]) -> None:
-    for waiting, error in results:
+    for waiting, error, _ in results:
         if waiting.done.done():
             continue
         if error is None:

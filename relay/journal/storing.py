@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.journal.api import JournalError
+from relay.journal.deleting import FILES
 from relay.journal.rows import Rows
 
 _Value = str | bytes | int | None
@@ -25,6 +26,7 @@ _REMEMBERED: Final = 4096
 _COLUMNS: Final = {
     "messages": ("sequence", "id", "message_id_header", "record"),
     "contents": ("message", "content"),
+    "bodies": ("message", "file"),
     "recipients": ("message", "position", "address", "domain", "state", "next_at"),
     "sessions": ("sequence", "id", "record"),
     "attempts": ("sequence", "id", "message", "record"),
@@ -55,8 +57,11 @@ class Store:
         self._last.clear()
         self._messages.clear()
 
-    def store(self, parts: Sequence[Rows]) -> None:
+    def store(self, parts: Sequence[Rows]) -> list[str]:
         """Store parts as if one after the other; those that delete stand alone.
+
+        Returns the names of the files that no row will name when this is committed; those of new
+        bodies have to be there before.
 
         Raises JournalError where a row concerns what the journal does not have, and what sqlite3
         raises, ValueError and OverflowError included. Some of it is stored then.
@@ -91,16 +96,21 @@ class Store:
                 number = self._message(message)
                 if not self._execute(_UPDATE, (state, next_at, number, address)).rowcount:
                     raise self._lacks(f"recipient {address!r} of message {message}")
+        freed: list[str] = []
         for rows in parts:
+            if rows.deleted:
+                freed += [name for (name,) in self._execute(FILES, (rows.deleted,))]
             for statement in rows.statements:
                 self._execute(statement.sql, statement.parameters)
+        return freed
 
     def _store_messages(self, parts: Sequence[Rows]) -> None:
         messages = [row for rows in parts for row in rows.messages]
         numbers = self._numbers("messages", len(messages))
         numbered = list(zip(numbers, messages, strict=True))
         self._insert("messages", [(n, row.id, row.header, row.record) for n, row in numbered])
-        self._insert("contents", [(n, row.content) for n, row in numbered])
+        self._insert("contents", [(n, row.content) for n, row in numbered if row.file is None])
+        self._insert("bodies", [(n, row.file) for n, row in numbered if row.file is not None])
         self._insert(
             "recipients",
             [

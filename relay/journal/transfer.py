@@ -21,12 +21,16 @@ from pathlib import Path
 from typing import Final
 
 from relay.journal.api import Batch, JournalError, NoJournal
+from relay.journal.bodies import BodyFiles, name_of, remove_left_over
 from relay.journal.codec import from_microseconds
 from relay.journal.lock import JournalLock
 from relay.journal.rows import rows_of
-from relay.journal.schema import FORMAT, connect_reader, connect_writer
+from relay.journal.schema import connect_reader, connect_writer
 from relay.journal.sqlite_errors import journal_error
 from relay.journal.storing import Store
+
+EXPORT_FORMAT: Final = 1
+"""The number of the form of these lines."""
 
 KINDS: Final = {
     "message": "messages",
@@ -43,13 +47,18 @@ def export_lines(path: Path) -> Iterator[str]:
     Raises NoJournal, JournalVersion or JournalError.
     """
     with closing(connect_reader(path)) as connection:
+        files = BodyFiles(path)
         try:
             connection.execute("BEGIN")
-            yield json.dumps({"kind": "journal", "format": FORMAT})
+            yield json.dumps({"kind": "journal", "format": EXPORT_FORMAT})
             end: dict[str, str | int] = {"kind": "end"}
             for kind, table in KINDS.items():
                 end[kind] = 0
-                lines = _messages(connection) if kind == "message" else _of(connection, kind, table)
+                lines = (
+                    _messages(connection, files)
+                    if kind == "message"
+                    else _of(connection, kind, table)
+                )
                 for count, line in enumerate(lines, 1):
                     yield line
                     end[kind] = count
@@ -58,14 +67,18 @@ def export_lines(path: Path) -> Iterator[str]:
             raise journal_error(error, path) from error
 
 
-def _messages(connection: sqlite3.Connection) -> Iterator[str]:
+def _messages(connection: sqlite3.Connection, files: BodyFiles) -> Iterator[str]:
     rows = connection.execute(
         "SELECT m.sequence, m.id, m.record, c.content FROM messages m "
         "LEFT JOIN contents c ON c.message = m.sequence ORDER BY m.sequence"
     )
     for sequence, own, record, content in rows:
-        if content is None:
-            raise JournalError(f"message {own} has no body; `relay journal check` tells more")
+        body = _in_file(connection, files, sequence) if content is None else content
+        if body is None:
+            raise JournalError(
+                f"message {own} has no body, or was deleted just now: export again; "
+                "`relay journal check` tells more"
+            )
         states = [
             {"state": state, "next_at": next_at and from_microseconds(next_at).isoformat()}
             for state, next_at in connection.execute(
@@ -73,11 +86,19 @@ def _messages(connection: sqlite3.Connection) -> Iterator[str]:
                 (sequence,),
             )
         ]
-        body = base64.b64encode(content).decode("ascii")
+        encoded = base64.b64encode(body).decode("ascii")
         yield (
             f'{{"kind": "message", "states": {json.dumps(states)}, '
-            f'"content": "{body}", "record": {record}}}'
+            f'"content": "{encoded}", "record": {record}}}'
         )
+
+
+def _in_file(connection: sqlite3.Connection, files: BodyFiles, sequence: int) -> bytes | None:
+    name = name_of(connection, sequence)
+    try:
+        return None if name is None else files.read(name)
+    except FileNotFoundError:
+        return None
 
 
 def _of(connection: sqlite3.Connection, kind: str, table: str) -> Iterator[str]:
@@ -96,14 +117,21 @@ def import_batches(path: Path, batches: Iterator[Batch]) -> None:
     lock = JournalLock.acquire(path)
     try:
         with closing(connect_writer(path)) as connection:
+            files = BodyFiles(path)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 store = Store(connection, path)
                 for batch in batches:
-                    store.store((rows_of(batch),))
+                    rows = rows_of(batch)
+                    files.write(rows.files)
+                    store.store((rows,))
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise journal_error(error, path) from error
+            except BaseException as error:
+                connection.rollback()
+                remove_left_over(connection, files)
+                if isinstance(error, sqlite3.Error):
+                    raise journal_error(error, path) from error
+                raise
     finally:
         lock.release()
 
@@ -121,6 +149,7 @@ def vacuum(path: Path) -> tuple[int, int]:
     try:
         with closing(connect_writer(path)) as connection:
             try:
+                remove_left_over(connection, BodyFiles(path))
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 before = path.stat().st_size
                 connection.execute("VACUUM")

@@ -15,8 +15,7 @@ from typing import Any
 from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import Batch, JournalError, NewMessage, RecipientState, RecipientUpdate
 from relay.journal.codec import decode
-from relay.journal.schema import FORMAT
-from relay.journal.transfer import KINDS
+from relay.journal.transfer import EXPORT_FORMAT, KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +79,8 @@ class _Look:
         if number == 1:
             if kind != "journal":
                 raise _BadLineError("this is no export of a journal, whose first line would say so")
-            if data.get("format") != FORMAT:
-                raise _BadLineError(f"this version reads exports of format {FORMAT} alone")
+            if data.get("format") != EXPORT_FORMAT:
+                raise _BadLineError(f"this version reads exports of format {EXPORT_FORMAT} alone")
         elif self.ended:
             raise _BadLineError("there is nothing behind the line of kind end")
         elif kind == "end":

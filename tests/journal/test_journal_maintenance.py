@@ -239,7 +239,7 @@ async def test_beside_a_running_writer_reading_works_and_writing_is_refused(
 
 
 async def test_vacuum_gives_room_back_and_changes_nothing(tmp_path: Path) -> None:
-    doomed = tuple(honest(a_message(n), b"x" * 100_000) for n in range(10, 20))
+    doomed = tuple(honest(a_message(n), b"x" * 50_000) for n in range(10, 30))
     ids = tuple(m.envelope.id for m in doomed)
     path = await fill(tmp_path, Batch(messages=doomed), Batch(deletions=(Deletion(messages=ids),)))
     exported = run(tmp_path, "export").stdout

@@ -305,7 +305,7 @@ async def test_no_query_walks_a_table(
     plans: list[str] = []
 
     def explained(self: sqlite_reader.Query, sql: str, *parameters: str | int) -> list[object]:
-        connection: sqlite3.Connection = self._connection
+        connection: sqlite3.Connection = self.connection
         plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
         plans.extend(row[3] for row in plan)
         return connection.execute(sql, parameters).fetchall()

@@ -209,7 +209,7 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_takes_the_rest(tmp_path
         return connection
 
     async with a_writer(path, small) as writer:
-        huge = Batch(messages=(a_message(2, content=b"x" * 1_000_000),))
+        huge = Batch(messages=(a_message(2, subject="x" * 1_000_000),))
         results = await asyncio.gather(
             writer.write(a_story(1)),
             writer.write(huge),
