@@ -45,6 +45,18 @@ def noted(advisory: Advisory) -> str:
     return f"{advisory.kind.value}: {advisory.detail}. {advisory_card(advisory).remedy}"
 
 
+def _way_words(protection: Protection) -> str:
+    match protection:
+        case Protection.CLEAR:
+            return "in clear text"
+        case Protection.ENCRYPTED:
+            return "encrypted, certificate not verified"
+        case Protection.VERIFIED:
+            return "encrypted and verified"
+        case _:
+            assert_never(protection)
+
+
 def verdict_words(verdict: Verdict | None, outcome: Outcome) -> str:
     """Say what the policy decided, and what became of the message at this host."""
     match verdict:
@@ -55,11 +67,7 @@ def verdict_words(verdict: Verdict | None, outcome: Outcome) -> str:
         case RetryInClear():
             return f"session ended to retry in clear text: {NOTHING_SENT}"
         case Deliver(protection=protection):
-            way = {
-                Protection.CLEAR: "in clear text",
-                Protection.ENCRYPTED: "encrypted, certificate not verified",
-                Protection.VERIFIED: "encrypted and verified",
-            }[protection]
+            way = _way_words(protection)
             match outcome:
                 case Delivered():
                     return f"delivered {way}"

@@ -87,7 +87,7 @@ class RouteMatch:
     @property
     def by_policy(self) -> bool:
         """Whether the policy's own words chose it, not what holds without any."""
-        return self.origin not in {RouteOrigin.LAB_ZONE, RouteOrigin.CAPTURE}
+        return self.origin is not RouteOrigin.LAB_ZONE and self.origin is not RouteOrigin.CAPTURE
 
     @property
     def reason(self) -> str:

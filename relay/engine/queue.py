@@ -3,7 +3,7 @@
 No domain may fill all hands: where one has `PER_DOMAIN` messages in hand, the rest of its mail
 waits and that of others goes first. So a host that hangs holds up nobody else's mail.
 
-    offer ──> a hand is free, and nothing for its domains waits ──────────────> in hand
+    offer ──> a hand is free ─────────────────────────────────────────────────> in hand
           ──> read ahead <── the journal, where more is due than is in memory      │
                   └──────────────────────────────────────────── a hand is free <───┘
 """
@@ -92,17 +92,18 @@ class Queue:
         if self._blocked or self._unread_anywhere:
             self.wake()
             return
+        own = message.envelope.id
         recipients = {one: parse_address(one).domain for one in message.envelope.recipients}
-        domains = recipients.values()
-        if all(d not in self._ahead.domains and self._hands.free_for(d) for d in domains):
-            self._begin(message.envelope.id, recipients, message)
-            return
-        if self._unread.isdisjoint(domains) and len(self._ahead) < LOOK_AHEAD:
+        now = {one: domain for one, domain in recipients.items() if self._hands.free_for(domain)}
+        if now:
+            # Had mail waited for one of these domains, it would have the free hand by now.
+            self._begin(own, now, message)
+        elif self._unread.isdisjoint(recipients.values()) and len(self._ahead) < LOOK_AHEAD:
             self._ahead.keep(message)
             for recipient, domain in recipients.items():
-                self._ahead.add(message.envelope.id, recipient, domain)
+                self._ahead.add(own, recipient, domain)
         else:
-            self._unread |= frozenset(domains)
+            self._unread |= frozenset(recipients.values())
 
     async def run(self) -> None:
         """Run until `stop`; cancelled, it leaves what is in hand queued, for the next start."""
