@@ -69,7 +69,7 @@ class Dialog(asyncio.Protocol):
         """Whether the network has all that was written."""
         return self._transport.get_write_buffer_size() == 0
 
-    def write(self, octets: bytes, *, replies: int) -> Broken | None:
+    def write(self, octets: bytes | memoryview, *, replies: int) -> Broken | None:
         """Send `octets`, to which so many replies are owed; return why that can't be."""
         if self._ended or self._transport.is_closing():
             return self._broken()

@@ -107,8 +107,9 @@ class Exchange:
             return BodyResult(answer=_gone(), sent=False)
         self._transcript.note(note)
         owed = 1
+        octets = memoryview(stuffed)
         for start in range(0, len(stuffed), CHUNK):
-            chunk = stuffed if len(stuffed) <= CHUNK else stuffed[start : start + CHUNK]
+            chunk = stuffed if len(stuffed) <= CHUNK else octets[start : start + CHUNK]
             broken = dialog.write(chunk, replies=owed)
             owed = 0
             broken = broken or await dialog.room(self._timeout)

@@ -127,3 +127,15 @@ def test_nothing_that_could_end_the_data_early_is_sent(content: bytes) -> None:
     proper = not content or content.endswith(b"\r\n")
     proper = proper and b"\r" not in without_pairs and b"\n" not in without_pairs
     assert isinstance(prepared, Prepared) is proper
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"x", b".", b"\xff"])).map(b"".join))
+def test_only_lines_that_end_in_crlf_are_sent(content: bytes) -> None:
+    rest = content.replace(b"\r\n", b"")
+    ends = not content or content.endswith(b"\r\n")
+    proper = ends and b"\r" not in rest and b"\n" not in rest
+    prepared = prepare(envelope(), ("one@peer.test",), content, EVERYTHING)
+    assert isinstance(prepared, Prepared) is proper
+    if not proper:
+        assert isinstance(prepared, LocalRefusal)
+        assert prepared.problem is LocalProblem.NOT_SENDABLE
