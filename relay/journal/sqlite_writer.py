@@ -1,7 +1,7 @@
 """The writer: one thread, and one transaction for whatever waits.
 
-    write() ──> queue ──> thread: big bodies, BEGIN, all that waits, COMMIT ──> bounce lines
-       ^─────────────── one call to the event loop wakes all who waited ──────────────┘
+    write() ─> queue ─> thread: big bodies, BEGIN, all that waits, COMMIT ─> bounce lines
+       ^────────────── one call to the event loop wakes all who waited ────────────┘
 
 Where the journal refuses any of it, all is taken back and each batch gets a savepoint, so that the
 bad one goes alone. When the transaction as a whole fails, each of its batches is tried once more by
@@ -75,6 +75,7 @@ class SqliteWriter:
         self._store = Store(connection, path)
         self._files = BodyFiles(path)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._closed = False
         self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -88,13 +89,25 @@ class SqliteWriter:
     async def _hand_in(self, rows: Rows) -> None:
         if self._closed:
             raise JournalError(f"the journal is closed: {self._path}")
-        waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
-        self._queue.put(waiting)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(rows, loop.create_future())
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            self._gathered[loop] = [waiting]
+            loop.call_soon(self._hand_over, loop)
+        else:
+            gathered.append(waiting)
         await waiting.done
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread what one turn of the loop brought: it is woken once, and commits once."""
+        for waiting in self._gathered.pop(loop, ()):
+            self._queue.put(waiting)
 
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._hand_over(asyncio.get_running_loop())
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
