@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from relay.core.email_relays import Credentials
-from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
 from relay.outbound.answers import Answer, Broken, readable
 from relay.outbound.dialog import Dialog
@@ -79,8 +78,8 @@ class Exchange:
     async def command(self, *words: bytes) -> Answer:
         """Send a command as it stands; raise ValueError for control characters in it."""
         line = b" ".join(words)
-        broken = self._send(line)
-        self._note_command(line)
+        broken = self._send((line,))
+        self._transcript.command(Direction.SENT, readable(line), encrypted=self.encrypted)
         return broken or await self._answer()
 
     def send_together(self, lines: Sequence[bytes]) -> None:
@@ -89,11 +88,15 @@ class Exchange:
         ValueError as in `command`, and nothing is sent.
         """
         self._transcript.note(f"{len(lines)} commands sent together (PIPELINING)")
-        self._send(*lines)
+        self._send(lines)
 
-    async def answer_to(self, line: bytes) -> Answer:
-        """Return the answer to a command that was sent with others."""
-        self._note_command(line)
+    async def answer_to(self, line: bytes, *, asked_before: bool) -> Answer:
+        """Return the answer to a command that was sent with others.
+
+        `asked_before`: somebody waited for it already, and gave up.
+        """
+        if not asked_before:
+            self._transcript.command(Direction.SENT, readable(line), encrypted=self.encrypted)
         return await self._answer()
 
     async def body(self, stuffed: bytes, *, note: str) -> BodyResult:
@@ -141,34 +144,30 @@ class Exchange:
         if self._dialog is not None:
             self._dialog.abort()
 
-    def _send(self, *lines: bytes) -> Broken | None:
+    def _send(self, lines: Sequence[bytes]) -> Broken | None:
         if any(map(_CONTROLS.search, lines)):
             raise ValueError("a command can not have control characters")
         if self._dialog is None:
             return _gone()
-        return self._dialog.write(b"".join(b"%s\r\n" % ln for ln in lines), replies=len(lines))
-
-    def _note_command(self, line: bytes) -> None:
-        self._transcript.command(Direction.SENT, readable(line), encrypted=self.encrypted)
+        return self._dialog.write(b"\r\n".join((*lines, b"")), replies=len(lines))
 
     async def _answer(self) -> Answer:
         dialog = self._dialog
         if dialog is None:
             return _gone()
         answer = await dialog.answer(self._timeout)
-        match answer:
-            case Reply():
-                if self._hidden:
-                    answer = replace(answer, text=self._transcript.without_secrets(answer.text))
-                self._transcript.reply(
-                    Direction.RECEIVED, answer.code, answer.text, encrypted=self.encrypted
-                )
-                if extra := dialog.unasked - self._noted:
-                    self._noted += extra
-                    self._transcript.note(f"discarded {extra} octets that followed the reply")
-            case Broken():
-                if rest := dialog.take_rest():
-                    self._transcript.note(f"received without an end: {readable(rest)}")
+        if isinstance(answer, Broken):
+            if rest := dialog.take_rest():
+                self._transcript.note(f"received without an end: {readable(rest)}")
+            return answer
+        if self._hidden:
+            answer = replace(answer, text=self._transcript.without_secrets(answer.text))
+        self._transcript.reply(
+            Direction.RECEIVED, answer.code, answer.text, encrypted=self.encrypted
+        )
+        if extra := dialog.unasked - self._noted:
+            self._noted += extra
+            self._transcript.note(f"discarded {extra} octets that followed the reply")
         return answer
 
 

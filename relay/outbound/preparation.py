@@ -71,30 +71,38 @@ def prepare(
     )
     if isinstance(reverse_path, LocalRefusal):
         return reverse_path
-    paths = {recipient: _path(recipient, offers_utf8=offers_utf8) for recipient in recipients}
 
     options = []
     if "size" in extensions:
         options.append(b"SIZE=%d" % len(content))
     if eight_bit:
         options.append(b"BODY=8BITMIME")
-    addresses = (envelope.outgoing_path, *recipients)
     says_utf8 = offers_utf8 and (
-        envelope.smtputf8 or not all(address.isascii() for address in addresses)
+        envelope.smtputf8 or not f"{envelope.outgoing_path}{''.join(recipients)}".isascii()
     )
     if says_utf8:
         options.append(b"SMTPUTF8")
     dsn = "dsn" in extensions
     if dsn:
         options += mail_options(envelope)
+    forward_paths: dict[str, bytes] = {}
+    recipient_options: dict[str, tuple[bytes, ...]] = {}
+    refused: dict[str, LocalRefusal] = {}
+    for recipient in recipients:
+        path = _path(recipient, offers_utf8=offers_utf8)
+        if isinstance(path, LocalRefusal):
+            refused[recipient] = path
+        else:
+            forward_paths[recipient] = b"TO:" + path
+            recipient_options[recipient] = (
+                rcpt_options(envelope, recipient, smtputf8=says_utf8) if dsn else ()
+            )
     return Prepared(
         reverse_path=b"FROM:" + reverse_path,
         options=tuple(options),
-        forward_paths={r: b"TO:" + path for r, path in paths.items() if isinstance(path, bytes)},
-        recipient_options={
-            r: rcpt_options(envelope, r, smtputf8=says_utf8) if dsn else () for r in paths
-        },
-        refused={r: path for r, path in paths.items() if isinstance(path, LocalRefusal)},
+        forward_paths=forward_paths,
+        recipient_options=recipient_options,
+        refused=refused,
         stuffed=dot_stuffed(content),
         size=len(content),
         dsn=dsn,

@@ -9,8 +9,7 @@ already when the one before it is refused. `unwind` brings a host out of that.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from relay.core.replies import Reply
 from relay.outbound.answers import Answer, Broken
@@ -22,24 +21,30 @@ START_INPUT = 354
 class Series:
     """The commands of one transaction up to DATA, with their answers so far."""
 
-    def __init__(self, exchange: Exchange, commands: Iterable[bytes]) -> None:
+    def __init__(self, exchange: Exchange, commands: Sequence[bytes]) -> None:
         self._exchange = exchange
-        self._left = deque(commands)
+        self._commands = commands
         self._together = "pipelining" in exchange.extensions
-        self._sent = False
         self._answers: list[Answer] = []
+        self._asked = 0
+        if self._together:
+            exchange.send_together(commands)
 
     async def answer(self) -> Answer:
-        """Return the next command's answer; the command goes out now, if it has not before."""
-        if not self._together:
-            answer = await self._exchange.command(self._left.popleft())
+        """Return the next command's answer; apart, the command goes out now."""
+        number = len(self._answers)
+        command = self._commands[number]
+        if self._together:
+            asked_before, self._asked = number < self._asked, number + 1
+            answer = await self._exchange.answer_to(command, asked_before=asked_before)
         else:
-            if not self._sent:
-                self._sent = True
-                self._exchange.send_together(tuple(self._left))
-            answer = await self._exchange.answer_to(self._left.popleft())
+            answer = await self._exchange.command(command)
         self._answers.append(answer)
         return answer
+
+    @property
+    def _left(self) -> bool:
+        return len(self._answers) < len(self._commands)
 
     @property
     def opened(self) -> bool:
@@ -53,7 +58,7 @@ class Series:
         and nothing before it (RFC 2920 section 3.1). It must not get that for a message that
         somebody would receive: then, and wherever an answer makes no sense, the connection is cut.
         """
-        while self._together and self._sent and self._left:
+        while self._together and self._left:
             answer = await self.answer()
             if not self._left and isinstance(answer, Reply) and answer.code == START_INPUT:
                 if any(map(positive, self._answers[1:-1])):

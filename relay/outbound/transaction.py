@@ -5,7 +5,7 @@ Only an `Admitted` can say AUTH, MAIL, RCPT and DATA, and only a session's `admi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.email_relays import Credentials
@@ -166,11 +166,15 @@ class Admitted:
         return _outcomes(recipients, outcomes, outcome_of(failure_of(answer, stage)))
 
 
-def _commands(prepared: Prepared) -> Iterator[bytes]:
-    yield b" ".join((b"MAIL", prepared.reverse_path, *prepared.options))
-    for recipient, path in prepared.forward_paths.items():
-        yield b" ".join((b"RCPT", path, *prepared.recipient_options[recipient]))
-    yield b"DATA"
+def _commands(prepared: Prepared) -> list[bytes]:
+    return [
+        b" ".join((b"MAIL", prepared.reverse_path, *prepared.options)),
+        *(
+            b" ".join((b"RCPT", path, *prepared.recipient_options[recipient]))
+            for recipient, path in prepared.forward_paths.items()
+        ),
+        b"DATA",
+    ]
 
 
 def _outcomes(

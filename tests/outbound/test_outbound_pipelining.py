@@ -13,6 +13,7 @@ from outbound_relay import MESSAGE, Relay, envelope
 
 from relay.core.outcomes import Deferred, Delivered, Failed, Outcome, PeerRefusal
 from relay.core.records import RecipientOutcome
+from relay.core.routing import Hop
 from relay.core.transcripts import Direction, Line
 
 RECIPIENTS = ("a@peer.test", "b@peer.test", "c@peer.test")
@@ -155,6 +156,43 @@ ANSWERS = st.sampled_from(
 )
 GOOD = st.just(b"250 ok\r\n")
 MOSTLY_GOOD = st.one_of(GOOD, GOOD, GOOD, ANSWERS)
+
+
+async def test_after_a_wait_that_was_given_up_each_answer_still_goes_to_its_own_command(
+    relay: Relay,
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 peer\r\n")
+        await reader.readline()
+        writer.write(b"250-peer\r\n250 PIPELINING\r\n")
+        await reader.readuntil(b"DATA\r\n")
+        asked.set()
+        await answer.wait()
+        writer.write(b"250 mail\r\n550 rcpt\r\n554 data\r\n")
+        await reader.readline()
+        writer.write(b"221 quit\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        session = await relay.open(Hop(host="localhost", address="127.0.0.1", port=port))
+        admitted = await relay.admitted(session)
+        message = admitted.send(envelope(), ("one@peer.test",), MESSAGE)
+        sending = asyncio.get_running_loop().create_task(message)
+        await asked.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        answer.set()
+        await session.close()
+    assert _dialog(session.record().transcript) == [
+        *("--> MAIL FROM:<sender@origin.test>", "<-- 250 mail"),
+        *("--> RCPT TO:<one@peer.test>", "<-- 550 rcpt"),
+        *("--> DATA", "<-- 554 data"),
+    ]
+    assert str(session.record().transcript[-1]) == "<-- 221 quit"
 
 
 @settings(
