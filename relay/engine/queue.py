@@ -1,7 +1,7 @@
 """The queue: takes up what is due, many messages side by side, each in one hand at a time.
 
-No domain may fill all hands: where one has `PER_DOMAIN` messages in hand, the rest of its mail
-waits and that of others goes first. So a host that hangs holds up nobody else's mail.
+No domain may fill all hands: where one has all that it may have in hand, the rest of its mail waits
+and that of others goes first. So a host that hangs holds up nobody else's mail.
 
     offer ──> a hand is free ─────────────────────────────────────────────────> in hand
           ──> read ahead <── the journal, where more is due than is in memory      │
@@ -94,14 +94,14 @@ class Queue:
             return
         own = message.envelope.id
         recipients = {one: parse_address(one).domain for one in message.envelope.recipients}
-        now = {one: domain for one, domain in recipients.items() if self._hands.free_for(domain)}
+        now = self._with_a_hand(recipients)
         if now:
             # Had mail waited for one of these domains, it would have the free hand by now.
-            self._begin(own, now, message)
+            self._begin(own, now, message, octets=message.envelope.size)
         elif self._unread.isdisjoint(recipients.values()) and len(self._ahead) < LOOK_AHEAD:
             self._ahead.keep(message)
             for recipient, domain in recipients.items():
-                self._ahead.add(own, recipient, domain)
+                self._ahead.add(own, recipient, domain, octets=message.envelope.size)
         else:
             self._unread |= frozenset(recipients.values())
 
@@ -151,7 +151,7 @@ class Queue:
             due = [entry for entry in page if entry.next_at <= now]
             for entry in due:
                 domain = parse_address(entry.recipient).domain
-                self._ahead.add(entry.message_id, entry.recipient, domain)
+                self._ahead.add(entry.message_id, entry.recipient, domain, octets=entry.octets)
             self._take_up()
             if len(due) < LOOK_AHEAD:
                 self._unread_anywhere, self._unread = False, crowded
@@ -164,16 +164,25 @@ class Queue:
         for message_id in self._ahead:
             if not any(self._hands.free_for(domain) for domain in self._ahead.domains):
                 return
-            waiting = self._ahead.recipients(message_id)
-            now = {one: domain for one, domain in waiting.items() if self._hands.free_for(domain)}
+            waiting = self._ahead.waiting(message_id)
+            now = self._with_a_hand(waiting.recipients)
             if now:
-                self._begin(message_id, now, self._ahead.drop(message_id))
+                self._begin(message_id, now, self._ahead.drop(message_id), octets=waiting.octets)
+
+    def _with_a_hand(self, recipients: Mapping[str, Domain]) -> dict[str, Domain]:
+        """Return those recipients whose domains have a hand free."""
+        return {one: to for one, to in recipients.items() if self._hands.free_for(to)}
 
     def _begin(
-        self, message_id: str, recipients: Mapping[str, Domain], message: NewMessage | None
+        self,
+        message_id: str,
+        recipients: Mapping[str, Domain],
+        message: NewMessage | None,
+        *,
+        octets: int,
     ) -> None:
         assert self._tasks is not None
-        self._hands.take(message_id, recipients)
+        self._hands.take(message_id, recipients, octets=octets)
         self._tasks.create_task(self._work(message_id, tuple(recipients), message))
 
     def _release(self, message_id: str, *, next_at: datetime | None) -> None:

@@ -7,7 +7,8 @@ have the journal asked what is next, and each message would be read from there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from relay.core.addresses import Domain
@@ -19,11 +20,19 @@ KEPT_OCTETS: Final = 16 * 1024 * 1024
 """Octets kept of messages that came in just now; the others are read again from the journal."""
 
 
+@dataclass(slots=True)
+class Waiting:
+    """A message that waits: its size, and for whom, given with their domains."""
+
+    octets: int
+    recipients: dict[str, Domain] = field(default_factory=dict)
+
+
 class ReadAhead:
     """Messages that wait, in the order in which they are due: for which recipients, and where."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[str, Domain]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._domains: Counter[Domain] = Counter()
         self._fresh: dict[str, NewMessage] = {}
         self._octets = 0
@@ -42,13 +51,13 @@ class ReadAhead:
         """The domains that mail waits for."""
         return self._domains.keys()
 
-    def recipients(self, message_id: str) -> Mapping[str, Domain]:
-        """Return for whom a message waits."""
+    def waiting(self, message_id: str) -> Waiting:
+        """Return what is known of a message that waits."""
         return self._waiting[message_id]
 
-    def add(self, message_id: str, recipient: str, domain: Domain) -> None:
-        """Let a message wait for this recipient too."""
-        self._waiting.setdefault(message_id, {})[recipient] = domain
+    def add(self, message_id: str, recipient: str, domain: Domain, *, octets: int) -> None:
+        """Let a message of so many octets wait for this recipient too."""
+        self._waiting.setdefault(message_id, Waiting(octets)).recipients[recipient] = domain
         self._domains[domain] += 1
         self._recipients += 1
 
@@ -61,7 +70,7 @@ class ReadAhead:
 
     def drop(self, message_id: str) -> NewMessage | None:
         """Let a message wait no more; return it where it is remembered."""
-        waiting = self._waiting.pop(message_id)
+        waiting = self._waiting.pop(message_id).recipients
         self._recipients -= len(waiting)
         for domain in waiting.values():
             self._domains[domain] -= 1

@@ -175,11 +175,12 @@ class RecipientRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueRecipient:
-    """A queued recipient whose next try is due."""
+    """A queued recipient whose next try is due; `octets` is the size of its message."""
 
     message_id: str
     recipient: str
     next_at: datetime
+    octets: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,7 +267,7 @@ class SqliteReader:
     ) -> tuple[DueRecipient, ...]:
         with self._snapshot() as query:
             rows = query(
-                "SELECT m.id, r.address, r.next_at "
+                "SELECT m.id, r.address, r.next_at, json_extract(m.record, '$.size') "
                 "FROM recipients r INDEXED BY recipients_due "
                 "JOIN messages m ON m.sequence = r.message "
                 "WHERE r.state = 'queued' AND r.next_at <= ? "
@@ -280,8 +280,13 @@ class SqliteReader:
                 limit,
             )
         return tuple(
-            DueRecipient(message_id=message, recipient=address, next_at=from_microseconds(at))
-            for message, address, at in rows
+            DueRecipient(
+                message_id=message,
+                recipient=address,
+                next_at=from_microseconds(at),
+                octets=int(octets),
+            )
+            for message, address, at, octets in rows
         )
 
     def counts(self) -> Counts:

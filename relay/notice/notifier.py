@@ -48,6 +48,8 @@ LOOK_BACK: Final = 1000
 _LOGGED_EACH: Final = 1000
 DOMAINS: Final = 10_000
 """Domains with a TLS failure whose past is kept in memory; of others it is read again."""
+WINDOWS: Final = 10_000
+"""Windows that are open at the same time, at most; the oldest closes early for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,9 @@ class Notifier:
         assert window is not None
         self._windows[notice.key] = window
         self._tell(tell)
+        if len(self._windows) > WINDOWS:
+            _, summary = close(self._windows.pop(next(iter(self._windows))), now=self._clock.now())
+            self._tell(summary)
 
     def _close_windows(self, *, all_of_them: bool) -> datetime | None:
         """Close what is due, or everything; return when the next window is due."""

@@ -79,7 +79,12 @@ class Journal:
         if self.broken:
             raise JournalError("broken")
         found = [
-            DueRecipient(message_id=own, recipient=recipient, next_at=at)
+            DueRecipient(
+                message_id=own,
+                recipient=recipient,
+                next_at=at,
+                octets=self.messages[own].envelope.size,
+            )
             for (own, recipient), at in self.queued.items()
             if own not in not_messages
             and parse_address(recipient).domain not in not_domains
@@ -268,6 +273,21 @@ async def test_recipients_at_a_crowded_domain_follow_the_others(bench: Bench) ->
     assert bench.rounds.delivered == [("m00050", "b@one.test")]
     await bench.rounds.deliver_all()
     assert ("m00050", "a@silent.test") in bench.rounds.delivered
+    assert not bench.journal.queued
+
+
+async def test_no_more_octets_are_in_hand_than_there_may_be(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands, "OCTETS", 70)
+    monkeypatch.setattr(hands, "OCTETS_PER_DOMAIN", 40)
+    monkeypatch.setattr(read_ahead, "KEPT_OCTETS", 0)
+    for number, domain in enumerate(("one", "one", "one", "two", "two", "one")):
+        await bench.offer(new_message(number, f"a@{domain}.test", content=b"x" * 25))
+    assert bench.rounds.open == ["m00000", "m00001", "m00003"]
+    await bench.rounds.let("m00000")
+    assert bench.rounds.open == ["m00001", "m00003", "m00002"]
+    await bench.rounds.deliver_all()
     assert not bench.journal.queued
 
 

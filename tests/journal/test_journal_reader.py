@@ -233,9 +233,14 @@ async def test_the_queue(journal: SqliteJournal) -> None:
         )
     )
     due = [
-        DueRecipient(message_id=an_envelope(2).id, recipient="b@x.test", next_at=NOON),
-        DueRecipient(message_id=an_envelope(1).id, recipient="u@bank.test", next_at=NOON + second),
-        DueRecipient(message_id=an_envelope(2).id, recipient="a@x.test", next_at=NOON + 2 * second),
+        DueRecipient(
+            message_id=an_envelope(number).id, recipient=one, next_at=at, octets=an_envelope(1).size
+        )
+        for number, one, at in (
+            (2, "b@x.test", NOON),
+            (1, "u@bank.test", NOON + second),
+            (2, "a@x.test", NOON + 2 * second),
+        )
     ]
     assert read.due(NOON - second, 9) == ()
     assert read.due(NOON, 9) == tuple(due[:1])

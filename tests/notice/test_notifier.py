@@ -19,6 +19,7 @@ from relay.core.notices import Notice, NoticeKind, Report
 from relay.core.records import Attempt, BodyType, BounceAction, Envelope, ReplyMode
 from relay.engine.telling import end_telling
 from relay.journal.api import JournalError
+from relay.notice import notifier
 from relay.notice.channel import Outbox
 from relay.notice.notifier import Notifier
 
@@ -208,6 +209,24 @@ async def test_the_queue_of_events_is_bounded_and_keeps_the_newest(
         told = await relay.end()
     assert [n.bounce_id for n in told] == ["b3", "b4"]
     assert "events are dropped so far" in caplog.text
+
+
+async def test_of_too_many_windows_the_oldest_closes_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notifier, "WINDOWS", 2)
+    async with notifying() as relay:
+        for number, domain in enumerate(("d1", "d1", "d2", "d3", "d4")):
+            relay.notifier.bounced(a_bounce(number, domain=f"{domain}.test"))
+        told = await relay.channel.until(5)
+        assert len(relay.notifier._windows) == 2
+    reports = [(n.domain, n.report, n.count) for n in told]
+    summary = ("d1.test", Report.SUMMARY, 2)
+    assert reports == [
+        *((f"d{number}.test", Report.FIRST, 1) for number in (1, 2, 3)),
+        summary,
+        ("d4.test", Report.FIRST, 1),
+    ]
 
 
 async def test_an_outbox_that_is_behind_drops_the_oldest_and_counts(
