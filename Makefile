@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test check setup mutants bench-lab bench-journal crash soak bench clean
+.PHONY: help run test check docs docs-links setup mutants bench-lab bench-journal crash soak bench clean
 help:            ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
@@ -33,6 +33,13 @@ check: $(STAMP)  ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: $(STAMP)   ## build the documentation site into site/; a dead link or anchor is a failure
+	@rm -rf site && $(BIN)/python -m sphinx -c docs -b html -d .cache/docs -E -W --keep-going -q . site
+	@echo "site/index.html"
+
+docs-links: $(STAMP) ## ask over the network whether the documentation's links to elsewhere still work
+	@$(BIN)/python -m sphinx -c docs -b linkcheck -d .cache/docs-links -q . .cache/linkcheck
+
 mutants: $(STAMP) ## change judge and next_step in every way; a change that no test notices is listed
 	@rm -rf mutants && $(BIN)/mutmut run >/dev/null; \
 	  $(BIN)/mutmut results | awk '{print $$1}' | tr -d : | while read -r m; do \
@@ -54,4 +61,4 @@ soak: $(STAMP)   ## mixed mail for 10 minutes (SOAK_MINUTES=3 for a try): nothin
 	@$(BIN)/python benchmarks/soak.py
 
 clean:           ## remove the environment and what the tools left
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build site
