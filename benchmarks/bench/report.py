@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,7 +22,17 @@ from benchmarks.bench.rows import (
 )
 from benchmarks.bench.run import Run
 
-HEADINGS = ("measure", "loop", "Relaylab", "peer", "value", "rounds", "floor", "ambition", "")
+HEADINGS = (
+    "measure",
+    "loop",
+    "Relaylab",
+    "peer",
+    "value",
+    "rounds",
+    "floor",
+    "ambition",
+    "reached",
+)
 RIGHT = {"Relaylab", "peer", "value", "rounds", "floor", "ambition"}
 IMAGE = "![Each measure as a multiple of its floor](images/performance.svg)"
 GUARDS = (("lost accepted messages", "lost"), ("deliveries in clear text under Required", "clear"))
@@ -53,7 +64,7 @@ def guard_cells(run: Run) -> tuple[tuple[str, ...], ...]:
     for words, name in GUARDS:
         count = guarded(run, name)
         state = State.MISSED.value if count else State.AMBITION.value
-        lines.append((words, "", f"{count:,}", "", f"{count:,}", "", "0", "0", state))
+        lines.append((words, "", f"{count:,}", "", f"{count:,}", "", "≤ 0", "≤ 0", state))
     return tuple(lines)
 
 
@@ -79,14 +90,16 @@ def show(run: Run, found: Sequence[Finding], console: Console) -> None:
     measure = ""
     for words, loop, ours, theirs, value, rounds, floor, ambition, state in _lines(run, found):
         if words != measure:
-            console.print(f"\n{words}", highlight=False)
+            console.print()
+            for line in textwrap.wrap(words, console.width):
+                console.print(line, highlight=False)
         measure = words
         compared = f"{ours} to {theirs}" if theirs else ""
         spread = f"({rounds})" if rounds else ""
-        limits = f"{floor}; {ambition}" if floor else ""
-        line = f"  {loop:8}{value:>9} {spread:15}{compared:20}{limits:15}"
-        console.print(f"{line} {state}".rstrip(), highlight=False, soft_wrap=True)
-    console.print("\nvalue (lowest and highest round), Relaylab to peer, floor; ambition\n")
+        limits = f"{floor}; {ambition[2:]}" if floor else ""
+        line = f"  {loop:7} {value:>8} {spread:13} {compared:19} {limits:17} {state}".rstrip()
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print("\nvalue (lowest-highest round)  Relaylab to peer  floor; ambition  reached\n")
     for line in notes(run):
         console.print(line, highlight=False)
 
@@ -94,7 +107,7 @@ def show(run: Run, found: Sequence[Finding], console: Console) -> None:
 def notes(run: Run) -> list[str]:
     """Return what the figures do not say themselves."""
     loads = f"load average before {run.machine['load before']}, after {run.machine['load after']}"
-    how = f"{run.rounds} rounds, everybody in turn in each; medians"
+    how = f"{run.rounds} {'round' if run.rounds == 1 else 'rounds'}, everybody in turn in each; medians"
     lines = [f"{how}. {run.seconds / 60:.0f} minutes; {loads}."]
     if run.scale != 1:
         lines.append(f"A try with {run.scale:g} of the messages: no figures to quote.")

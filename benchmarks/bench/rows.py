@@ -49,12 +49,12 @@ class Better(Enum):
 
 @unique
 class State(Enum):
-    """How a value stands to its floor and its ambition."""
+    """What a value reaches: its ambition, its floor, or neither."""
 
-    AMBITION = "ambition met"
-    FLOOR = "floor met"
+    AMBITION = "ambition"
+    FLOOR = "floor"
     MISSED = "MISSED"
-    UNKNOWN = "not measured"
+    UNKNOWN = "unknown"
     SHOWN = ""
 
 
