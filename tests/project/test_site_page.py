@@ -161,6 +161,12 @@ def test_every_page_is_two_clicks_from_the_front() -> None:
     assert [page for page in PAGES if page not in near] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_follows_a_table_is_no_row_of_it(page: Path) -> None:
+    """In Markdown a table lasts until a blank line, whether or not a line looks like a row."""
+    assert re.findall(r"^\|.*\|\n(?!\||\n).+", page.read_text("utf-8"), re.MULTILINE) == []
+
+
 def test_links_to_elsewhere_are_these_and_well_formed() -> None:
     away = {link for page in PAGES for link in links(page) if urlsplit(link).scheme}
     assert away == ELSEWHERE
