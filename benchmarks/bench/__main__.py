@@ -49,6 +49,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except BenchError as error:
         _say(f"bench: {error}")
         return 3
+    except KeyboardInterrupt:
+        _say("bench: stopped; everything that was started has ended")
+        return 3
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,8 @@ def why_no_postfix(*, needs_root: bool) -> str | None:
     # Without a configuration Debian's package starts nothing.
     answer = "postfix postfix/main_mailer_type select No configuration\n"
     _quietly(["debconf-set-selections"], said=answer)
-    done = _quietly(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postfix"])
+    words = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postfix"]
+    done = _quietly(words) or (_quietly(["apt-get", "update", "-qq"]) and _quietly(words))
     return None if done and POSTFIX.exists() else "apt-get install postfix failed"
 
 

@@ -107,7 +107,8 @@ def show(run: Run, found: Sequence[Finding], console: Console) -> None:
 def notes(run: Run) -> list[str]:
     """Return what the figures do not say themselves."""
     loads = f"load average before {run.machine['load before']}, after {run.machine['load after']}"
-    how = f"{run.rounds} {'round' if run.rounds == 1 else 'rounds'}, everybody in turn in each; medians"
+    rounds = "1 round" if run.rounds == 1 else f"{run.rounds} rounds"
+    how = f"{rounds}, everybody in turn in each; medians"
     lines = [f"{how}. {run.seconds / 60:.0f} minutes; {loads}."]
     if run.scale != 1:
         lines.append(f"A try with {run.scale:g} of the messages: no figures to quote.")
@@ -142,6 +143,7 @@ def to_json(run: Run, found: Sequence[Finding]) -> str:
     """Return all of a run: every sample, and what the rows came to."""
     form: dict[str, Any] = {
         "machine": run.machine,
+        "settings": run.settings,
         "rounds": run.rounds,
         "scale": run.scale,
         "seconds": run.seconds,
@@ -172,6 +174,7 @@ def from_json(text: str) -> Run:
     form = json.loads(text)
     run = Run(
         machine=form["machine"],
+        settings=form["settings"],
         rounds=form["rounds"],
         scale=form["scale"],
         loops=tuple(map(Loop, form["loops"])),

@@ -23,6 +23,7 @@ class Run:
     """All that a run found out; `missing` says why a contender was not measured."""
 
     machine: dict[str, str]
+    settings: dict[str, str]
     rounds: int
     scale: float
     loops: tuple[Loop, ...]
@@ -44,9 +45,18 @@ def run(rows: Sequence[Row], *, rounds: int, scale: float, say: Callable[[str], 
         for contender in sorted(set[str]().union(*needed.values()))
         if (why := why_missing(contender)) is not None
     }
-    found = Run(machine=machine(), rounds=rounds, scale=scale, loops=loops(), missing=missing)
+    found = Run(
+        machine=machine(),
+        settings=suites.settings(rows),
+        rounds=rounds,
+        scale=scale,
+        loops=loops(),
+        missing=missing,
+    )
     for key, text in found.machine.items():
         say(f"{key:16}{text}")
+    for key, text in found.settings.items():
+        say(f"settings of {key}: {text}")
     for contender, why in missing.items():
         say(f"not measured: {contender}: {why}")
     with suites.scratch() as name, contextlib.ExitStack() as stack:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.bench.contenders import (
+    MEMORY,
     RECEIVING,
+    RELAYING,
     Grounds,
     Running,
     aiosmtpd,
@@ -25,6 +27,7 @@ from benchmarks.bench.contenders import (
 )
 from benchmarks.bench.installing import REPOSITORY
 from benchmarks.bench.load import Sink, load
+from benchmarks.bench.postfix import SETTINGS
 from benchmarks.bench.processes import (
     BenchError,
     free_port,
@@ -33,7 +36,7 @@ from benchmarks.bench.processes import (
     resident_kib,
     started,
 )
-from benchmarks.bench.rows import Figure, Loop, Sample
+from benchmarks.bench.rows import Figure, Loop, Row, Sample, wanted
 from relay.journal.browsing import open_browser
 
 IDLE_SESSIONS: Final = 90
@@ -185,6 +188,25 @@ def _idle(contender: str, grounds: Grounds) -> float:
     if opened != IDLE_SESSIONS:
         raise BenchError(f"{opened} of {IDLE_SESSIONS} idle sessions could be opened")
     return (held - before) / IDLE_SESSIONS
+
+
+def settings(rows: Sequence[Row]) -> dict[str, str]:
+    """Return what everybody is told, in the order in which it is printed."""
+    loads = {name: " ".join(one.of("", 1.0)) for name, one in {**RELAYED, **RECEIVED}.items()}
+    needed = wanted(rows)
+    return {
+        "relay": _told(RELAYING.format(ca="CA.pem", port="SINK", reuse="on")),
+        "relay-fresh": "the same with reuse: off",
+        "relay-receive": _told(RECEIVING.format(port="SILENT")),
+        "relay-memory": f"the same with --state below {MEMORY}",
+        "postfix": _told((SETTINGS / "main.cf").read_text(), only="smtp_tls"),
+        "postfix-reuse": f"the same, {_told((SETTINGS / 'reuse.cf').read_text())}",
+    } | {f"load {name}": words for name, words in loads.items() if name in needed}
+
+
+def _told(text: str, *, only: str = "") -> str:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return "; ".join(line for line in lines if line.startswith(only))
 
 
 def journal(*, scale: float) -> dict[str, Sample]:

@@ -53,7 +53,13 @@ def samples(rates: Mapping[str, Sequence[float]]) -> dict[str, list[Sample]]:
 
 
 def a_run(**rates: Sequence[float]) -> Run:
-    run = Run(machine=dict(MACHINE), rounds=3, scale=1, loops=(Loop.ASYNCIO,))
+    run = Run(
+        machine=dict(MACHINE),
+        settings={"relay": "reuse: on"},
+        rounds=3,
+        scale=1,
+        loops=(Loop.ASYNCIO,),
+    )
     run.samples["relay"] = samples(RATES | rates)
     return run
 
