@@ -1,15 +1,40 @@
-"""What every test shares: outside judges, and the rule that CI skips none of them."""
+"""What every test shares: outside judges, the rule that CI skips none of them, and the loop."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+LOOP = "RELAY_TEST_LOOP"
+"""The environment variable that names the event loop of all tests: asyncio (default) or uvloop."""
+
 UNPACKED_EXIM = Path(__file__).parents[1] / ".cache/exim/usr/sbin"
 """Where `tests/judges/unpack-exim` puts the judge that can't be installed beside Postfix."""
+
+
+class UvloopForAll:
+    """Lets every test run in uvloop's event loop."""
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], Any]]:
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the event loop."""
+    match os.environ.get(LOOP, "asyncio"):
+        case "asyncio":
+            pass
+        case "uvloop":
+            config.pluginmanager.register(UvloopForAll())
+        case other:
+            raise pytest.UsageError(f"{LOOP} is asyncio or uvloop, not {other!r}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -354,9 +354,14 @@ class RelaySMTP(SMTP):
 
     async def _secure(self) -> None:
         # Nothing may be awaited between this and `start_tls`: what comes later is the handshake's.
-        self._record.discarded(self._input.discard())
+        if self._kind is ListenerKind.SMTPS:
+            self._hand_over_early()
+        else:
+            self._record.discarded(self._input.discard())
         self._shaking_hands = True
         try:
+            if self._input.ended:
+                raise ConnectionResetError
             wire = await self.loop.start_tls(
                 self._wire,
                 self,
@@ -376,6 +381,27 @@ class RelaySMTP(SMTP):
         self._wire = wire
         self._record.handshake_done(wire.get_extra_info("ssl_object"))
         self._dialog.secured()
+
+    def _hand_over_early(self) -> None:
+        """Let the handshake begin with octets of it that came before we could begin it.
+
+        A loop may read where `connection_made` has paused the transport: uvloop does.
+        """
+        early = self._input.some()
+        if not early:
+            return
+
+        def hand_over() -> None:
+            # `start_tls` has put the handshake's protocol there by now, and begins it after this.
+            protocol = cast(asyncio.BufferedProtocol, self._wire.get_protocol())
+            while early and self._shaking_hands:
+                buffer = memoryview(protocol.get_buffer(len(early)))
+                octets = min(len(early), len(buffer))
+                buffer[:octets] = early[:octets]
+                protocol.buffer_updated(octets)
+                del early[:octets]
+
+        self.loop.call_soon(hand_over)
 
     async def _log_in(self, argument: str) -> None:
         try:

@@ -186,13 +186,16 @@ class Listeners:
         No connection is taken before all ports are bound.
         """
         try:
-            endpoints = [await self._bind(config) for config in configs]
-            for server, config in zip(self._servers, configs, strict=True):
-                await _listen(server, config)
+            sockets = [await self._bind(config) for config in configs]
+            for server, bound, config in zip(self._servers, sockets, configs, strict=True):
+                await _listen(server, bound, config)
         except BaseException:
             self._close_servers()
             raise
-        self._endpoints = tuple(endpoints)
+        self._endpoints = tuple(
+            Endpoint(kind=config.kind, host=host, port=port)
+            for config, (host, port) in zip(configs, map(_name_of, sockets), strict=True)
+        )
         return self._endpoints
 
     async def stop(self, grace: float) -> None:
@@ -214,7 +217,7 @@ class Listeners:
         for server in servers:
             await server.wait_closed()
 
-    async def _bind(self, config: ListenerConfig) -> Endpoint:
+    async def _bind(self, config: ListenerConfig) -> socket.socket:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(
@@ -224,15 +227,14 @@ class Listeners:
             address = str(where[0])
             if self._service.credentials.accepts_any and _is_public(config.kind, address):
                 raise _refused(config, ListenProblem.ANY_CREDENTIALS)
+            bound = _bound(family, where)
             server = await loop.create_server(
-                lambda: RelaySMTP(self._service, config.kind),
-                sock=_bound(family, where),
-                start_serving=False,
+                lambda: RelaySMTP(self._service, config.kind), sock=bound, start_serving=False
             )
         except OSError as error:
             raise _failed(config, error) from None
         self._servers.append(server)
-        return Endpoint(kind=config.kind, host=address, port=server.sockets[0].getsockname()[1])
+        return bound
 
     def _close_servers(self) -> list[asyncio.Server]:
         servers, self._servers = self._servers, []
@@ -257,8 +259,15 @@ def _bound(family: socket.AddressFamily, where: tuple[object, ...]) -> socket.so
     return bound
 
 
-async def _listen(server: asyncio.Server, config: ListenerConfig) -> None:
+def _name_of(bound: socket.socket) -> tuple[str, int]:
+    host, port = bound.getsockname()[:2]
+    return host, port
+
+
+async def _listen(server: asyncio.Server, bound: socket.socket, config: ListenerConfig) -> None:
     try:
+        # Asked by us because uvloop does not tell that the port is another listener's.
+        bound.listen()
         await server.start_serving()
     except OSError as error:
         raise _failed(config, error) from None

@@ -18,11 +18,13 @@ class Watchdog:
         self._alarm = alarm
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        # Not the timer's own account: a loop may round it.
+        self._rings_at = 0.0
 
     def expect(self, deadline: float) -> None:
         """Ring at `deadline`, in the loop's time."""
         self._deadline = deadline
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._rings_at > deadline:
             self._set(deadline)
 
     def calm(self) -> None:
@@ -40,6 +42,7 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._ring)
+        self._rings_at = deadline
 
     def _ring(self) -> None:
         self._timer = None
