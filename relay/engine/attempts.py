@@ -15,7 +15,6 @@ from relay.core.outcomes import (
 )
 from relay.core.records import (
     Attempt,
-    MatchedRule,
     RecipientOutcome,
     Session,
     WouldBe,
@@ -169,7 +168,7 @@ class Attempts:
             round=step.round,
             hop=step.hop if isinstance(step, Try) else None,
             clear=isinstance(step, Try) and step.in_clear is InClear.NOW,
-            rule=MatchedRule.of(task.match),
+            rule=task.rule,
             route=str(task.route.to),
             sent_by=task.route.reason if task.route.by_policy else "",
             session_id=session.id if session else None,

@@ -231,6 +231,7 @@ class Rounds:
                     recipients=together,
                     domain=domain,
                     match=way.tls,
+                    rule=planned.rule,
                     route=way.route,
                     hosts=plan.hops,
                 )

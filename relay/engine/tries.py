@@ -24,7 +24,7 @@ from relay.core.outcomes import (
     TlsRefusal,
     outcome_of,
 )
-from relay.core.records import Envelope, RecipientOutcome, Session, WouldBe
+from relay.core.records import Envelope, MatchedRule, RecipientOutcome, Session, WouldBe
 from relay.core.replies import Reply
 from relay.core.routing import Hop, RouteMatch
 from relay.core.steps import InClear, Try, judged_under
@@ -45,13 +45,17 @@ CUT_BEHIND: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to try: a message's content for some recipients of one domain, which has `hosts`."""
+    """What to try: a message's content for some recipients of one domain, which has `hosts`.
+
+    `rule` is the record of `match`.
+    """
 
     envelope: Envelope
     content: bytes
     recipients: tuple[str, ...]
     domain: Domain
     match: PolicyMatch
+    rule: MatchedRule
     route: RouteMatch
     hosts: tuple[Hop, ...]
 

@@ -13,6 +13,7 @@ from typing import Final
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy, Way
 from relay.core.outcomes import Failure
+from relay.core.records import MatchedRule
 from relay.core.routing import HostAddress, Plan, RetrySchedule
 from relay.core.settings import TlsSetting
 
@@ -23,10 +24,11 @@ _Asked = tuple[tuple[HostAddress, ...] | Failure, RetrySchedule, Set[HostAddress
 
 
 class PlannedWay:
-    """A way, and the plan that was last made for it."""
+    """A way, the record of the rule that matched, and the plan that was last made for it."""
 
     def __init__(self, policy: Policy, way: Way) -> None:
         self.way: Final = way
+        self.rule: Final = MatchedRule.of(way.tls)
         self._policy = policy
         self._planned: tuple[_Asked, Plan] | None = None
 

@@ -9,6 +9,7 @@ import pytest
 from relay.config.policy_file import load_policy_text
 from relay.core.addresses import Domain
 from relay.core.outcomes import DnsFailure, DnsProblem
+from relay.core.records import MatchedRule
 from relay.core.routing import ONE_TRY, HostAddress, RetrySchedule
 from relay.core.settings import TlsMode, TlsSetting
 from relay.engine import ways
@@ -37,6 +38,7 @@ def test_a_way_is_the_policys_own_and_is_worked_out_once(domain: Domain) -> None
     known = Ways(POLICY)
     first = known.way(domain, sender=None, floor=None)
     assert first.way == POLICY.way(domain, sender=None)
+    assert first.rule == MatchedRule.of(first.way.tls)
     assert known.way(domain, sender=None, floor=None) is first
 
 
