@@ -26,6 +26,7 @@ from relay.journal.api import JournalError, JournalUnavailable
 SMALL: Final = 64 * 1024
 """Octets that a body has at most to be kept in the journal itself."""
 
+_OPEN_AT_ONCE: Final = 32
 _NAME: Final = re.compile(r"[0-9a-z]+(-[0-9a-f]+)?")
 
 
@@ -70,16 +71,25 @@ class BodyFiles:
             if not self._directory.is_dir():
                 self._directory.mkdir()
                 sync_directory(self._directory.parent)
-            for name, content in files:
-                with self._path(name).open("xb", buffering=0) as file:
-                    left = memoryview(content)
-                    while left:
-                        left = left[file.write(left) :]
-                    os.fsync(file.fileno())
+            for start in range(0, len(files), _OPEN_AT_ONCE):
+                self._write_some(files[start : start + _OPEN_AT_ONCE])
             sync_directory(self._directory)
         except OSError as error:
             self.remove(name for name, _ in files)
             raise _unavailable(error, self._directory) from error
+
+    def _write_some(self, files: Sequence[tuple[str, bytes]]) -> None:
+        with contextlib.ExitStack() as opened:
+            written = []
+            for name, content in files:
+                file = opened.enter_context(self._path(name).open("xb", buffering=0))
+                written.append(file)
+                left = memoryview(content)
+                while left:
+                    left = left[file.write(left) :]
+            # Only now: the disk has had something to do meanwhile.
+            for file in written:
+                os.fsync(file.fileno())
 
     def read(self, name: str) -> bytes:
         """Return a body; raise FileNotFoundError, or JournalError where it can't be read."""

@@ -140,19 +140,26 @@ class SqliteWriter:
 
     def _keep(self, group: Sequence[_Waiting]) -> list[_Result]:
         """Store what fits; files are there before their rows are, and go after them."""
-        refused, fitting = [], []
-        for waiting in group:
-            try:
-                self._files.write(waiting.rows.files)
-                fitting.append(waiting)
-            except JournalError as error:
-                refused.append(_Result(waiting, error))
+        refused = self._write_files(group)
+        without = {result.waiting.done for result in refused}
+        fitting = [waiting for waiting in group if waiting.done not in without]
         results = self._commit(fitting) if fitting else []
         for result in results:
             if result.error is not None:
                 self._files.remove(name for name, _ in result.waiting.rows.files)
             self._files.remove(result.freed)
         return [*refused, *results]
+
+    def _write_files(self, group: Sequence[_Waiting]) -> list[_Result]:
+        """Write the group's files at one go, else those of each batch; return what was refused."""
+        files = [file for waiting in group for file in waiting.rows.files]
+        try:
+            self._files.write(files)
+        except JournalError as error:
+            if len(group) == 1:
+                return [_Result(group[0], error)]
+            return [result for waiting in group for result in self._write_files([waiting])]
+        return []
 
     def _commit(self, group: Sequence[_Waiting]) -> list[_Result]:
         try:
