@@ -66,10 +66,17 @@ def _bar(finding: Finding, y: int) -> list[str]:
     if finding.loop is Loop.UVLOOP:
         kind += " uv"
     _, _, _, _, value, _, floor, aim, _ = cells(finding)
-    name = f"{row.short} ({finding.loop.value})" if finding.loop is Loop.UVLOOP else row.short
+    uvloop = finding.loop is Loop.UVLOOP
+    name = _text(
+        LEFT - 10,
+        y + 14,
+        "on uvloop" if uvloop else row.short,
+        kind="small" if uvloop else "",
+        anchor="end",
+    )
     size = f'width="{max(1.5, end - begin):.1f}" height="{LINE - 8}" rx="2"'
     return [
-        _text(LEFT - 10, y + 14, name, anchor="end"),
+        name,
         f'<rect class="{kind}" x="{begin:.1f}" y="{y + 3}" {size}/>',
         _stroke(_x(max(ambition, 1 / ambition)), y + 2, y + LINE - 4, "ambition"),
         _text(RIGHT + 14, y + 14, value),

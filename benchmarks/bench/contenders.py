@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from shutil import disk_usage
 from typing import Final
 
 from benchmarks.bench.installing import (
@@ -30,6 +31,9 @@ from benchmarks.bench.rows import Loop
 RELAY_COMMAND: Final = Path(sys.executable).parent / "relay"
 PEERS: Final = REPOSITORY / "benchmarks/peers"
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a tmpfs is what is meant
+
+MEMORY_NEEDED: Final = 3 * 2**30
+"""Octets: what five rounds on two loops leave there."""
 
 RELAYING: Final = """\
 tls: Required Verify
@@ -67,8 +71,8 @@ def why_missing(contender: str) -> str | None:
             return why_no_postfix(needs_root=False)
         case "maildev":
             return why_no_maildev()
-        case "relay-memory" if not MEMORY.is_dir():
-            return f"no {MEMORY} for a journal in memory"
+        case "relay-memory" if not MEMORY.is_dir() or disk_usage(MEMORY).free < MEMORY_NEEDED:
+            return f"a journal in memory needs {MEMORY_NEEDED / 2**30:.0f} GiB free in {MEMORY}"
         case _:
             return None
 

@@ -82,7 +82,7 @@ def per_message(
         if "select.epoll" in function:
             continue
         before = few.get(key, (0, 0, 0.0, 0.0, {}))
-        name = f"{_short(file)}: {function}"
+        name = f"{_short(file)}: {re.sub(' at 0x[0-9a-f]+', '', function)}"
         callers = after[4].items() if file == "~" else ()
         for caller, (_, calls, own, _) in callers:
             _, calls_before, own_before, _ = before[4].get(caller, (0, 0, 0.0, 0.0))
