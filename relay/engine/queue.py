@@ -250,7 +250,7 @@ class Queue:
                 recipients=recipients,
                 hurried=hurried,
             )
-        record = self._journal.message(message_id)
+        record = self._journal.message(message_id, sessions=False)
         return InHand(
             envelope=record.envelope,
             content=self._journal.content(message_id),

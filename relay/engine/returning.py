@@ -107,7 +107,7 @@ class Returns:
         if path is None:
             return None
         try:
-            record = self._journal.message(path.message_id)
+            record = self._journal.message(path.message_id, sessions=False)
         except NotFound:
             return None
         sent_from = record.envelope.sent_from
@@ -154,7 +154,7 @@ class Returns:
 
     def _header_of(self, message_id: str) -> str | None:
         try:
-            return self._journal.message(message_id).envelope.message_id_header
+            return self._journal.message(message_id, sessions=False).envelope.message_id_header
         except NotFound:
             return None
 

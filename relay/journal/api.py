@@ -238,8 +238,11 @@ class JournalReader(Protocol):
         """
         ...
 
-    def message(self, message_id: str) -> MessageRecord:
-        """Return a message with everything that is known of it."""
+    def message(self, message_id: str, *, sessions: bool = True) -> MessageRecord:
+        """Return a message with everything that is known of it.
+
+        Without `sessions`, which are most of what there is to read, the record has none.
+        """
         ...
 
     def records(

@@ -107,11 +107,11 @@ class SqliteReader:
             for record, statuses in found
         )
 
-    def message(self, message_id: str) -> MessageRecord:
+    def message(self, message_id: str, *, sessions: bool = True) -> MessageRecord:
         with self._snapshot() as query:
             sequence = resolve(query, "messages", message_id)
             ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
-            return whole_record(query, sequence, envelope_text)
+            return whole_record(query, sequence, envelope_text, sessions=sessions)
 
     def records(
         self, limit: int, *, after: str | None = None, sessions: bool = True

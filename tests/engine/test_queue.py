@@ -92,7 +92,8 @@ class Journal:
         ]
         return tuple(sorted(found, key=lambda entry: entry.next_at)[:limit])
 
-    def message(self, message_id: str) -> MessageRecord:
+    def message(self, message_id: str, *, sessions: bool = True) -> MessageRecord:
+        assert not sessions, "nobody here reads transcripts"
         self.reads.append(message_id)
         return MessageRecord(
             envelope=self.messages[message_id].envelope,

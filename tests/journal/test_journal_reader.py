@@ -104,6 +104,15 @@ async def test_whole_records_come_oldest_first_and_paged(journal: SqliteJournal)
         read.records(2, after="m-unknown")
 
 
+async def test_a_record_can_do_without_its_sessions(journal: SqliteJournal) -> None:
+    await journal.writer.write(a_story(1))
+    whole = journal.reader.message("latest")
+    assert whole.sessions
+    without = replace(whole, sessions=())
+    assert journal.reader.message("latest", sessions=False) == without
+    assert journal.reader.records(1, sessions=False) == (without,)
+
+
 async def test_lists_are_newest_first_and_paged(journal: SqliteJournal) -> None:
     for number in range(1, 8):
         await journal.writer.write(a_story(number))
