@@ -5,6 +5,7 @@ Run it after a command or an option has changed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,7 @@ _ALONE: Final = """\
 """
 _LISTED: Final = {"--help", "--install-completion", "--show-completion"}
 """Options that every command, or none but the first, has."""
+_NAMED: Final = re.compile(r"(?P<code>`[^`]*`)|(?<![\w-])--[a-z]+(?:-[a-z]+)*")
 _KINDS: Final = {"<int range>": "N", "<float range>": "N", "<str>": "TEXT"}
 """What an option's value is called here, where it has no name of its own."""
 
@@ -88,9 +90,13 @@ def _section(path: str, command: Any, context: Any) -> Iterator[str]:
     level = "##" if path.count(" ") == 1 else "###"
     yield f"{level} {path}\n"
     yield f"```\n{path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
-    yield f"{command.help}\n"
+    yield f"{_marked(command.help)}\n"
     records = [r for p in command.get_params(context) if (r := p.get_help_record(context))]
-    rows = [f"| `{_cell(_named(n))}` | {_cell(said)} |" for n, said in records if n not in _LISTED]
+    rows = [
+        f"| `{_cell(_named(n))}` | {_cell(_marked(said))} |"
+        for n, said in records
+        if n not in _LISTED
+    ]
     if rows:
         yield "\n".join(["| option | is |", "|---|---|", *rows]) + "\n"
 
@@ -101,6 +107,11 @@ def _named(record: str) -> str:
     if not name:
         return record
     return f"{name} {_KINDS.get(f'<{kind}', f'<{kind}')}" if name.startswith("-") else name
+
+
+def _marked(text: str) -> str:
+    """Return a text with the options that it names as code."""
+    return _NAMED.sub(lambda found: found[0] if found["code"] else f"`{found[0]}`", text)
 
 
 def _cell(text: str) -> str:

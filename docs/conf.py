@@ -31,6 +31,8 @@ source_suffix = {".md": "markdown"}
 
 myst_heading_anchors = 4
 nitpicky = True
+# It would make a dash of the two in front of an option.
+smartquotes = False
 keep_warnings = False
 
 html_theme = "furo"

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -35,12 +37,11 @@ SHOWN = ("index", "README", "docs/cli", "docs/policy", "docs/codes", "docs/agree
 LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
 
 
-def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """Build as `make docs` does."""
-    (line,) = re.findall(
-        r"-m sphinx (.* -W .*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE
-    )
-    words = line.replace(".cache/docs", str(site / ".doctrees")).removesuffix(". site").split()
+def build(source: Path, site: Path, target: str = "docs") -> subprocess.CompletedProcess[str]:
+    """Build as `make docs`, or another target, does."""
+    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
+    (line,) = re.findall(rf"^{target}:.*\n.*-m sphinx (.*) \. \S+$", makefile, re.MULTILINE)
+    words = re.sub(r"\.cache/\S+", str(site / ".doctrees"), line).split()
     return subprocess.run(
         [sys.executable, "-m", "sphinx", *words, ".", str(site)],
         cwd=source, capture_output=True, text=True, timeout=110, check=False,
@@ -77,6 +78,8 @@ def test_every_page_is_there_and_fetches_from_the_site_alone(site: Path) -> None
         assert not [target for target in fetched if urlsplit(target).netloc], page
     for sheet in site.rglob("*.css"):
         assert not re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", sheet.read_text()), sheet
+    # Two hyphens are what an option begins with, and no dash.
+    assert "\N{EN DASH}" not in (site / "docs/cli.html").read_text("utf-8")
     assert 'url=docs/README.html"' in (site / "index.html").read_text()
 
 
@@ -105,14 +108,16 @@ async def test_a_browser_without_network_shows_and_searches_it(site: Path) -> No
             await browser.close()
 
 
-def small_site(directory: Path, front: str) -> subprocess.CompletedProcess[str]:
+def small_site(
+    directory: Path, front: str, target: str = "docs"
+) -> subprocess.CompletedProcess[str]:
     docs = directory / "docs"
     docs.mkdir()
     shutil.copy(REPOSITORY / "docs/conf.py", docs)
     shutil.copytree(REPOSITORY / "docs/site", docs / "site")
     (docs / "README.md").write_text(f"# Front\n\n{front}\n")
     (docs / "other.md").write_text("# Other\n\n## A part\n\nText.\n")
-    return build(directory, directory / "out")
+    return build(directory, directory / "out", target)
 
 
 def test_every_dead_link_is_told_and_is_a_failure(tmp_path: Path) -> None:
@@ -142,6 +147,35 @@ def test_a_page_that_no_list_has_is_a_failure(tmp_path: Path) -> None:
     built = small_site(tmp_path, "[A link](other.md) alone is no place.")
     assert built.returncode != 0
     assert "isn't included in any toctree" in built.stderr
+
+
+class Web(BaseHTTPRequestHandler):
+    """Elsewhere, with one page."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200 if self.path == "/there" else 404)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_links_to_elsewhere_are_followed_where_that_is_asked_for(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        Thread(target=server.serve_forever).start()
+        there, gone = (
+            f"http://127.0.0.1:{server.server_port}/{name}" for name in ("there", "gone")
+        )
+        front = f"## Pages\n\n- [Other](other.md)\n\n[there]({there}) [gone]({gone})"
+        asked = small_site(tmp_path, front, "docs-links")
+        server.shutdown()
+    assert asked.returncode != 0
+    told = asked.stdout + asked.stderr
+    assert gone in told
+    assert there not in told
 
 
 def links(page: Path) -> Iterator[str]:
