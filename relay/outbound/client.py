@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import cast
 
 import aiosmtplib
 from aiosmtplib.response import SMTPResponse
@@ -100,7 +101,7 @@ class Client:
         transport = self._tap.transport
         gone = not self._idle or self._tap.lost.is_set()
         return Exchange(
-            None if gone or not isinstance(transport, asyncio.Transport) else Dialog(transport),
+            None if gone or transport is None else Dialog(cast(asyncio.Transport, transport)),
             extensions=dict(self.extensions),
             encrypted=self.encrypted,
             timeout=self._timeout,

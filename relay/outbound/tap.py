@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final
+from typing import Final, cast
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -53,8 +53,9 @@ class Tap:
     def note_tls(self) -> None:
         """Take the transport's present state: a new one after STARTTLS."""
         transport = self._protocol.transport if self._protocol is not None else None
-        if isinstance(transport, asyncio.WriteTransport):
-            self.transport = transport
+        if transport is not None:
+            # No `isinstance`: uvloop's transports are not of asyncio's classes.
+            self.transport = cast(asyncio.WriteTransport, transport)
             self.ssl_object = transport.get_extra_info("ssl_object")
 
     def write(self, data: bytes) -> None:
