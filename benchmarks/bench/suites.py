@@ -201,7 +201,7 @@ def settings(rows: Sequence[Row]) -> dict[str, str]:
         "relay-memory": f"the same with --state below {MEMORY}",
         "postfix": _told((SETTINGS / "main.cf").read_text(), only="smtp_tls"),
         "postfix-reuse": f"the same, {_told((SETTINGS / 'reuse.cf').read_text())}",
-    } | {f"load {name}": words for name, words in loads.items() if name in needed}
+    } | {f"smtpload for {name}": words for name, words in loads.items() if name in needed}
 
 
 def _told(text: str, *, only: str = "") -> str:
