@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
                         f"or '{PROFILE}': where the time of a relayed message goes")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--minutes", type=_count, default=12, metavar="M", help="begin no round "
+                        "that would end later; the journal comes then (default: 12)")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="one round with a tenth of the "
                         "messages: whether it runs, not how fast")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
@@ -82,7 +84,8 @@ def _count(text: str) -> int:
 
 def _measured(options: argparse.Namespace) -> Run:
     rounds, scale = (1, QUICK) if options.quick else (options.rounds, 1.0)
-    return run(chosen(options.rows), rounds=rounds, scale=scale, say=_say)
+    rows, minutes = chosen(options.rows), options.minutes
+    return run(rows, rounds=rounds, scale=scale, minutes=minutes, say=_say)
 
 
 def _saved(file: Path) -> Run:

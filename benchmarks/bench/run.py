@@ -36,8 +36,13 @@ class Run:
         self.samples.setdefault(suite, {}).setdefault(contender, []).append(sample)
 
 
-def run(rows: Sequence[Row], *, rounds: int, scale: float, say: Callable[[str], None]) -> Run:
-    """Measure these rows; BenchError where the tools themselves are missing."""
+def run(
+    rows: Sequence[Row], *, rounds: int, scale: float, minutes: float, say: Callable[[str], None]
+) -> Run:
+    """Measure these rows; BenchError where the tools themselves are missing.
+
+    There are fewer rounds where the next one would end past so many minutes.
+    """
     began = time.monotonic()
     needed = wanted(rows)
     missing = {
@@ -66,7 +71,9 @@ def run(rows: Sequence[Row], *, rounds: int, scale: float, say: Callable[[str], 
         server = stack.enter_context(sink(tools, log=directory / "sink.log", tls=True))
         grounds = Grounds(tools=tools, directory=directory, sink_port=server.port)
         stack.callback(grounds.close)
-        _Measuring(found, grounds, say, began).all(needed, stack)
+        measuring = Measuring(found, grounds, say, began)
+        turns = measuring.start(needed, stack)
+        found.rounds = measuring.rounds(turns, until=began + minutes * 60)
         if "journal" in needed:
             say("journal: fills 100,000 messages ..." if scale >= 1 else "journal ...")
             for size, sample in suites.journal(scale=scale).items():
@@ -76,7 +83,9 @@ def run(rows: Sequence[Row], *, rounds: int, scale: float, say: Callable[[str], 
     return found
 
 
-class _Measuring:
+class Measuring:
+    """The turns of a run."""
+
     def __init__(
         self, found: Run, grounds: Grounds, say: Callable[[str], None], began: float
     ) -> None:
@@ -86,8 +95,10 @@ class _Measuring:
         self._began = began
         self._serving: dict[str, Running] = {}
 
-    def all(self, needed: dict[str, set[str]], stack: contextlib.ExitStack) -> None:
-        """Start whoever serves all the time; then measure everybody in turn, round by round."""
+    def start(
+        self, needed: dict[str, set[str]], stack: contextlib.ExitStack
+    ) -> list[tuple[str, str]]:
+        """Start whoever serves all the time; return the turns of a round: suite and contender."""
         turns = [
             (suite, contender)
             for suite, kinds in needed.items()
@@ -99,9 +110,20 @@ class _Measuring:
                 self._say(f"starting {contender}")
                 self._serving[contender] = stack.enter_context(self._grounds.running(contender))
         stack.callback(lambda: suites.end_all(list(self._serving.values())))
+        return turns
+
+    def rounds(self, turns: Sequence[tuple[str, str]], *, until: float) -> int:
+        """Measure everybody in turn, round by round; return how many rounds there were."""
+        longest = 0.0
         for number in range(1, self._found.rounds + 1):
+            begun = time.monotonic()
+            if begun + longest > until:
+                self._say(f"the time is over: {number - 1} rounds of {self._found.rounds}")
+                return number - 1
             for suite, contender in turns:
                 self._one(number, suite, contender)
+            longest = max(longest, time.monotonic() - begun)
+        return self._found.rounds
 
     def _under_all_loops(self, kinds: set[str]) -> list[str]:
         present = sorted(kinds - self._found.missing.keys())

@@ -39,7 +39,7 @@ from benchmarks.bench.rows import (  # noqa: E402
     name_of,
     wanted,
 )
-from benchmarks.bench.run import Run  # noqa: E402
+from benchmarks.bench.run import Measuring, Run  # noqa: E402
 
 MACHINE = {"when": "2026-01-01 00:00 UTC", "load before": "0 0 0", "load after": "1 1 1"}
 RATES = {"relay@asyncio": [900.0, 1000.0, 300.0], "postfix-reuse": [200.0, 250.0, 300.0]}
@@ -229,3 +229,12 @@ def test_a_profile_gives_built_in_time_to_the_room_that_calls() -> None:
     text = profiling.tables(shares)
     assert "| relay.core | 62.5% | 3.0 |" in text
     assert "`json/encoder.py: iterencode`" in text
+
+
+def test_no_round_is_begun_that_would_end_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, said = a_run(), list[str]()
+    now = iter([100.0, 160.0, 160.0, 225.0, 225.0])
+    monkeypatch.setattr("benchmarks.bench.run.time.monotonic", lambda: next(now))
+    measuring = Measuring(run, None, said.append, 0)  # type: ignore[arg-type]
+    assert measuring.rounds([], until=280) == 2
+    assert said == ["the time is over: 2 rounds of 3"]
