@@ -412,7 +412,7 @@ async def test_a_big_message_arrives_whole_through_tls(
     content = b"".join(b".%d\r\n" % number for number in range(400_000))
     extensions = ("STARTTLS", "8BITMIME")
     async with Peer(extensions=extensions, context=honest).running() as peer:
-        session = await relay.open(peer.hop, TlsSetting.REQUIRED_VERIFY)
+        session = await relay.open(peer.hop, TlsSetting.REQUIRED_VERIFY, wait=60)
         admitted = await relay.admitted(session, TlsSetting.REQUIRED_VERIFY)
         (entry,) = await admitted.send(envelope(), ("one@peer.test",), content)
         await session.close()
