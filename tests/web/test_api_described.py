@@ -96,26 +96,6 @@ async def test_the_page_has_every_route(port: Port) -> None:
     assert told == routes
 
 
-@pytest.mark.judge("curl")
-def test_every_line_of_the_page_works(tmp_path: Path) -> None:
-    lines = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
-    assert len(lines) >= 18
-    state = tmp_path / "state"
-    with serving(state, *ANY) as server:
-        url = server.note.web
-        assert url is not None
-        assert relay(state, "send", "anyone@expired.lab.test").returncode == 1
-        for line in lines:
-            run = subprocess.run(
-                line.replace("http://127.0.0.1:8025", url),
-                shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-            )  # fmt: skip
-            assert run.returncode == 0, (line, run.stderr)
-            if "events" in line:
-                assert "event: bounced\n" in run.stdout
-    assert (tmp_path / "message.eml").read_bytes().startswith(b"Received: ")
-
-
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance",
     "response_schema_conformance", "unsupported_method",
