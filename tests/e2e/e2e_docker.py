@@ -11,11 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from page_commands import Shell
+
 REPOSITORY = Path(__file__).parents[2]
 BASE = "relaylab-base:bookworm"
 """The base image, made of Debian packages: no container registry is asked."""
 POSTFIX_BASE = "relaylab-postfix:bookworm"
 """The same with Postfix."""
+
+
+DOCKER = """\
+#!/bin/sh
+if [ "$1" = compose ]; then
+  shift
+  exec {engine}/docker-compose --project-name {name} "$@"
+fi
+exec /usr/bin/docker "$@"
+"""
+"""Compose is no part of the engine that Debian has; as a plug-in it has this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +52,17 @@ class Project:
             word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")
         ]
         self.compose("build", *given)
+
+    def by_words(self, folder: Path) -> Shell:
+        """Return a shell in which `docker compose` is this project's Compose."""
+        programs = self.folder / "programs"
+        programs.mkdir(exist_ok=True)
+        docker = programs / "docker"
+        docker.write_text(DOCKER.format(engine=self.engine, name=self.name))
+        docker.chmod(0o755)
+        settings = {**self.settings, "DOCKER_HOST": f"unix://{self.engine}/docker.sock"}
+        ours = Path(sys.executable).parent
+        return Shell(folder, path=(programs, ours), settings=settings)
 
     def docker(self, *words: str) -> str:
         return self._run(["docker", *words], code=0, cwd=self.folder)

@@ -119,7 +119,7 @@ class Shell:
         self._folder = folder
         self._ports = free_ports()
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RELAY_", "PYTEST_"))}
-        programs = (*path, Path(sys.executable).parent)
+        programs = path or (Path(sys.executable).parent,)
         self._environment = {
             **kept,
             **self._ports,

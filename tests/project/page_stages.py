@@ -213,6 +213,12 @@ STAGES: Final[Mapping[str, Stage]] = {
 
 ELSEWHERE: Final[Mapping[str, Numbered]] = {
     "README.md": {0: "test_tutorial_page::test_from_a_clone"},
+    "docs/docker.md": dict.fromkeys(
+        range(4), "test_container_engine::test_the_commands_of_the_page_work"
+    ),
+    "examples/compose-prove-postfix/README.md": dict.fromkeys(
+        range(2), "test_container_engine::test_a_real_postfix_is_proven_by_the_words_of_its_page"
+    ),
     "docs/install.md": {0: "test_tutorial_page::test_from_a_clone"},
     "docs/lab/expired.md": {0: "test_tutorial_page::test_from_a_clone"},
     **{

@@ -32,7 +32,6 @@ def test_an_example_by_its_own_words(name: str, said: str, tmp_path: Path) -> No
     pip.write_text(PIP.format(uv=sys.executable, python=own / "bin/python"))
     pip.chmod(0o755)
     settings = {"PYTEST_ADDOPTS": "-W error"}
-    # Read here and not in the copy: examples/django/README.md and those beside it.
     (block,) = commands((folder / "README.md").read_text("utf-8"))
     ran = follow(Shell(folder, path=(own / "bin",), settings=settings), block)
     assert said in ran[-1].output
