@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from page_commands import REPOSITORY, fences
+from page_commands import REPOSITORY, commands, fences
 
 Numbered: TypeAlias = Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The scene of a page; by default an empty folder and a relay that serves."""
+    """The scene of a page: files in an empty folder, and mostly a relay that serves."""
 
     serve: str = "relay serve"
     """Started before the first block; empty where the page starts its own, or needs none."""
@@ -38,6 +38,7 @@ def _fence(page: str, language: str, number: int = 0) -> str:
     return fences(_page(page), language)[number]
 
 
+_EXAMPLES: Final = ("django", "fastapi", "flask", "node")
 _CURL: Final = ("curl",)
 _PROVED: Final = (
     "tls: {setting}\n"
@@ -208,26 +209,43 @@ STAGES: Final[Mapping[str, Stage]] = {
         codes={"relay what-if --report-only": 3},
     ),
 }
-"""Scenes by page; a page that is not here has the default one."""
+"""Scenes by page. A page comes here by hand, because its commands are run as they stand."""
 
+
+def _all(page: str, test: str) -> Numbered:
+    return dict.fromkeys(range(len(commands(_page(page)))), test)
+
+
+_CLONE: Final = "test_tutorial_page::test_from_a_clone"
+_ENGINE: Final = "test_container_engine::test_the_commands_of_the_page_work"
+_COMPOSE_PROVE: Final = (
+    "test_container_engine::test_a_real_postfix_is_proven_by_the_words_of_its_page"
+)
+_EXAMPLE: Final = "test_examples_page::test_an_example_by_its_own_words"
+_EXPIRED: Final = "test_how_to_pages::test_an_expired_certificate_is_reproduced_as_the_page_says"
+_PARTNER: Final = "test_how_to_pages::test_a_partner_that_bounces_is_looked_into_as_the_page_says"
+_POSTFIX: Final = "test_prove_postfix_page::test_postfix_is_proved_as_the_page_says"
 
 ELSEWHERE: Final[Mapping[str, Numbered]] = {
-    "README.md": {0: "test_tutorial_page::test_from_a_clone"},
-    "docs/docker.md": dict.fromkeys(
-        range(4), "test_container_engine::test_the_commands_of_the_page_work"
+    "README.md": {0: _CLONE},
+    "docs/docker.md": dict.fromkeys(range(4), _ENGINE),
+    "docs/evidence.md": _all(
+        "evidence.md", "test_explanation_pages::test_evidence_is_judged_again_as_the_page_says"
     ),
-    "examples/compose-prove-postfix/README.md": dict.fromkeys(
-        range(2), "test_container_engine::test_a_real_postfix_is_proven_by_the_words_of_its_page"
+    "docs/expired-certificate.md": _all("expired-certificate.md", _EXPIRED),
+    "docs/install.md": {0: _CLONE},
+    "docs/lab/expired.md": {0: _CLONE},
+    "docs/partner-bounces.md": _all("partner-bounces.md", _PARTNER),
+    "docs/policy.md": _all(
+        "policy.md", "test_reference_page::test_the_commands_of_the_policy_page_work"
     ),
-    "docs/install.md": {0: "test_tutorial_page::test_from_a_clone"},
-    "docs/lab/expired.md": {0: "test_tutorial_page::test_from_a_clone"},
-    **{
-        f"examples/{name}/README.md": {0: "test_examples_page::test_an_example_by_its_own_words"}
-        for name in ("django", "fastapi", "flask", "node")
-    },
-    "docs/prove-salesforce.md": dict.fromkeys(
-        range(3), "test_prove_salesforce_page::test_the_walk"
+    "docs/prove-postfix.md": _all("prove-postfix.md", _POSTFIX),
+    "docs/prove-salesforce.md": _all(
+        "prove-salesforce.md", "test_prove_salesforce_page::test_the_walk"
     ),
+    "docs/tutorial.md": _all("tutorial.md", _CLONE),
+    "examples/compose-prove-postfix/README.md": dict.fromkeys(range(2), _COMPOSE_PROVE),
+    **{f"examples/{name}/README.md": {0: _EXAMPLE} for name in _EXAMPLES},
 }
 """Blocks by page and number (from 0) that need more than a shell, and the test that runs them."""
 
