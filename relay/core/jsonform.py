@@ -22,11 +22,13 @@ from typing import Any, Final
 import orjson
 
 from relay.core.addresses import Address, DomainPattern
+from relay.core.evidence import TlsEvidence
 from relay.core.records import Attempt, Bounce, Envelope, Session
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 _AS_IT_IS: Final = frozenset({type(None), bool, int, float, str})
+_EVIDENCES_REMEMBERED: Final = 128
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -45,11 +47,45 @@ def to_text(record: Envelope | Session | Attempt | Bounce) -> str:
     are in UTC, or off it by whole minutes (RFC 3339).
     """
     try:
-        text = orjson.dumps(record).decode()
+        text = orjson.dumps(_quick_form(record)).decode()
     except orjson.JSONEncodeError:
         # A peer's octets as lone surrogates, or a number that takes more than 64 bits.
         return json.dumps(to_json(record))
     return text if text.isascii() else _NOT_ASCII.sub(_escaped, text)
+
+
+def _quick_form(record: Envelope | Session | Attempt | Bounce) -> dict[str, object]:
+    """Return what orjson writes like the record, and faster: it is slow with slots and enums."""
+    kind: Any = type(record)
+    names, values_of = _fields_of(kind)
+    form: dict[str, object] = dict(zip(names, values_of(record), strict=True))
+    if isinstance(record, Session):
+        form["transcript"] = [
+            {
+                "direction": line.direction._value_,
+                "encrypted": line.encrypted,
+                "at": line.at,
+                "text": line.text,
+            }
+            for line in record.transcript
+        ]
+        if record.evidence is not None:
+            form["evidence"] = _evidence_text(record.evidence)
+    return form
+
+
+_evidence_texts: Final[dict[int, tuple[TlsEvidence, orjson.Fragment]]] = {}
+"""By identity, since all messages of one connection have the same evidence."""
+
+
+def _evidence_text(evidence: TlsEvidence) -> orjson.Fragment:
+    found = _evidence_texts.get(id(evidence))
+    if found is None:
+        if len(_evidence_texts) >= _EVIDENCES_REMEMBERED:
+            _evidence_texts.clear()
+        # The evidence is kept too: its identity must not become another's.
+        found = _evidence_texts[id(evidence)] = (evidence, orjson.Fragment(orjson.dumps(evidence)))
+    return found[1]
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -97,9 +133,16 @@ def _mapping(value: dict[object, object]) -> Json:
     return {str(to_json(key)): to_json(item) for key, item in value.items()}
 
 
-def _record(kind: type[Any]) -> Callable[[Any], Json]:
+@cache
+def _fields_of(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return the names of a record's fields, two at least, and what takes their values."""
     names = tuple(field.name for field in fields(kind))
-    if len(names) < 2:
-        return lambda value: {name: to_json(getattr(value, name)) for name in names}
-    values_of = attrgetter(*names)
+    return names, attrgetter(*names)
+
+
+def _record(kind: Any) -> Callable[[Any], Json]:
+    if len(fields(kind)) < 2:
+        few = tuple(field.name for field in fields(kind))
+        return lambda value: {name: to_json(getattr(value, name)) for name in few}
+    names, values_of = _fields_of(kind)
     return lambda value: dict(zip(names, map(to_json, values_of(value)), strict=True))

@@ -60,7 +60,8 @@ class UpdateRow(NamedTuple):
 class Rows(NamedTuple):
     """A batch; sessions are ids with records, `statements` are executed behind all the rows.
 
-    `deleted` has the ids of the messages that these delete, as JSON text; empty for none.
+    `deleted` has the ids of the messages that these delete, as JSON text; empty for none. `files`
+    are names and contents, and have to be there before the rows are.
     """
 
     messages: tuple[MessageRow, ...] = ()
@@ -70,23 +71,21 @@ class Rows(NamedTuple):
     updates: tuple[UpdateRow, ...] = ()
     statements: tuple[Statement, ...] = ()
     deleted: str = ""
-
-    @property
-    def files(self) -> list[tuple[str, bytes]]:
-        """The names and contents of files that have to be there before these rows are."""
-        return [(row.file, row.content) for row in self.messages if row.file is not None]
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 def rows_of(batch: Batch) -> Rows:
     """Return the rows of a batch, and the statements of its deletions."""
+    messages = tuple([_message(message) for message in batch.messages])
     return Rows(
-        tuple([_message(message) for message in batch.messages]),
+        messages,
         tuple([(session.id, encode(session)) for session in batch.sessions]),
         tuple([AttemptRow(a.id, a.message_id, encode(a)) for a in batch.attempts]),
         tuple([_bounce(bounce) for bounce in batch.bounces]),
         tuple([_update(update) for update in batch.updates]),
         tuple([s for deletion in batch.deletions for s in deleting(deletion)]),
         doomed(batch.deletions) if batch.deletions else "",
+        tuple([(row.file, row.content) for row in messages if row.file is not None]),
     )
 
 

@@ -147,7 +147,8 @@ class SqliteWriter:
         for result in results:
             if result.error is not None:
                 self._files.remove(name for name, _ in result.waiting.rows.files)
-            self._files.remove(result.freed)
+            if result.freed:
+                self._files.remove(result.freed)
         return [*refused, *results]
 
     def _write_files(self, group: Sequence[_Waiting]) -> list[_Result]:
@@ -171,8 +172,8 @@ class SqliteWriter:
             if len(group) > 1:
                 return [result for waiting in group for result in self._commit([waiting])]
             return [_Result(group[0], journal_error(error, self._path))]
-        if self._lines is not None and any(waiting.rows.bounces for waiting in group):
-            self._lines_lack = True
+        if not self._lines_lack:
+            self._lines_lack = any(waiting.rows.bounces for waiting in group)
         self._append_lines()
         return results
 

@@ -254,6 +254,29 @@ def test_a_records_text_is_one_line_of_ascii_with_the_same_data(changes: dict[st
     assert json.loads(text) == to_json(bounce)
 
 
+def test_sessions_of_one_connection_have_its_evidence_each() -> None:
+    evidence = TlsEvidence(mode=TlsMode.STARTTLS, observed_at=AT, chain=("PEM é",))
+    for number in range(300):
+        # One in three has the evidence of before, the others have some of their own.
+        seen = (
+            evidence
+            if number % 3
+            else replace(evidence, chain=(f"{number}", "\udcff"[number % 2 :]))
+        )
+        session = Session(
+            id=f"s{number}",
+            direction=SessionDirection.OUTBOUND,
+            peer="127.0.0.1:2525",
+            hop=HOP,
+            started_at=AT,
+            ended_at=AT,
+            evidence=seen,
+            faults=(),
+            transcript=(Line(direction=Direction.NOTE, encrypted=False, at=AT, text="é"),) * 2,
+        )
+        assert json.loads(to_text(session)) == to_json(session)
+
+
 def test_what_has_no_form_is_refused() -> None:
     with pytest.raises(TypeError, match="object has no JSON form"):
         to_json(object())

@@ -183,6 +183,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_journal_bodies import a_big_message, a_writer, an_envelope
 from relay.journal.api import Batch, Deletion
+from relay.journal import sqlite_writer
 from relay.journal.bodies import BodyFiles
 
 path, where = Path(sys.argv[2]), sys.argv[3]
@@ -190,12 +191,11 @@ path, where = Path(sys.argv[2]), sys.argv[3]
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-def removing(self, names):
-    if where == "after the row" or list(names):
-        die()
-
 async def main():
-    BodyFiles.remove = removing
+    if where == "after the row":
+        sqlite_writer._wake = lambda results: die()
+    if where == "before the file goes":
+        BodyFiles.remove = lambda self, names: die()
     writer = a_writer(path, die if where == "before the row" else lambda: None)
     await writer.write(Batch(messages=(a_big_message(1),)))
     await writer.write(Batch(deletions=(Deletion(messages=(an_envelope(1).id,)),)))

@@ -5,8 +5,9 @@ import json
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from journal_records import NOON, a_bounce, a_message, a_session, a_story, an_at
 
 from relay.journal.api import (
     Batch,
+    Deletion,
     JournalError,
     JournalReader,
     NewMessage,
@@ -150,6 +152,58 @@ async def test_what_waits_together_is_committed_together(
     newest = [found.envelope.id for found in reader.messages(GROUP_LIMIT + 41)]
     assert newest == sorted(newest, reverse=True)
     reader.close()
+
+
+async def test_one_turn_of_the_loop_is_one_commit_and_the_last_word_holds(tmp_path: Path) -> None:
+    gate: list[GatedConnection] = []
+
+    def wrap(connection: sqlite3.Connection) -> GatedConnection:
+        gate.append(GatedConnection(connection, asyncio.get_running_loop()))
+        return gate[0]
+
+    def update(number: int, state: RecipientState, at: datetime | None) -> Batch:
+        message_id = an_envelope(number).id
+        return Batch(
+            updates=(
+                RecipientUpdate(
+                    message_id=message_id, recipient="u@bank.test", state=state, next_at=at
+                ),
+            )
+        )
+
+    path = tmp_path / "j.sqlite3"
+    async with a_writer(path, wrap) as writer:
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, 41):
+                group.create_task(writer.write(Batch(messages=(a_message(number),))))
+                group.create_task(writer.write(update(number, RecipientState.QUEUED, NOON)))
+                group.create_task(writer.write(update(number, RecipientState.FAILED, None)))
+            await gate[0].at_gate.wait()
+            gate[0].let_through(1)
+        assert gate[0].log == ["committed"]
+    with closing(reading(path)) as reader:
+        listed = reader.messages(50)
+    assert [m.envelope.id for m in reversed(listed)] == [an_envelope(n).id for n in range(1, 41)]
+    assert {r.state for m in listed for r in m.recipients} == {RecipientState.FAILED}
+
+
+async def test_numbers_go_on_after_a_refusal_a_deletion_and_a_new_start(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    for number in (10, 20):
+        async with a_writer(path) as writer:
+            await writer.write(a_story(number))
+            with pytest.raises(JournalError):
+                await writer.write(Batch(messages=(a_message(number + 1), a_message(number))))
+            await writer.write(a_story(number + 2))
+            doomed = (an_envelope(number + 2).id,)
+            await writer.write(Batch(deletions=(Deletion(messages=doomed),)))
+            await writer.write(a_story(number + 3))
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("messages", "sessions", "attempts", "bounces"):
+            found = connection.execute(f"SELECT sequence, id FROM {table} ORDER BY sequence")
+            numbers, ids = zip(*found.fetchall(), strict=True)
+            assert numbers == (1, 3, 4, 6)
+            assert [int(own[1:]) for own in ids] == [10, 13, 20, 23]
 
 
 @pytest.mark.parametrize(
