@@ -15,8 +15,9 @@ from typing import assert_never
 
 from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
+from relay.core.delivery import Policy
 from relay.core.records import Attempt, Envelope
-from relay.core.routing import RetrySchedule
+from relay.core.routing import Plan, RetrySchedule
 from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, hurried, next_step
 from relay.engine.attempts import Attempts, Result
 from relay.engine.flags import Flags
@@ -198,33 +199,11 @@ class Rounds:
         pending = recipients
         hurry = message.hurried
         while pending:
-            tries: list[tuple[Try | NoHost, str]] = []
-            now = self._clock.now()
-            for recipient in pending:
-                step = next_step(
-                    message.history(recipient),
-                    plan,
-                    accepted_at=message.envelope.received_at,
-                    now=now,
-                )
-                if hurry and isinstance(step, Wait):
-                    step = hurried(step, message.history(recipient), plan)
-                if isinstance(step, Try | NoHost) and (
-                    refusal := self._flags.suppressed(message.envelope, recipient, policy)
-                ):
-                    step = NoHost(round=step.round, failure=refusal)
-                match step:
-                    case Try() | NoHost():
-                        tries.append((step, recipient))
-                    case Wait() | Done() | GiveUp():
-                        settled[recipient] = step
-                    case _:
-                        assert_never(step)
+            tries = self._next_tries(message, pending, plan, policy, settled, hurry=hurry)
             hurry = False
             if tries and held:
                 await self._record(message, held)
-            groups = _grouped(tries)
-            for step, together in groups:
+            for step, together in tries:
                 task = Task(
                     envelope=message.envelope,
                     content=message.content,
@@ -243,11 +222,41 @@ class Rounds:
                     case _:
                         assert_never(step)
                 message.attempts.append(result.attempt)
-                if held is None or len(groups) > 1:
+                if held is None or len(tries) > 1:
                     await self._record(message, [result])
                 else:
                     held.append(result)
-            pending = [recipient for _, together in groups for recipient in together]
+            pending = [recipient for _, together in tries for recipient in together]
+
+    def _next_tries(
+        self,
+        message: InHand,
+        recipients: list[str],
+        plan: Plan,
+        policy: Policy,
+        settled: dict[str, Settled],
+        *,
+        hurry: bool,
+    ) -> list[tuple[Try | NoHost, tuple[str, ...]]]:
+        """Return the tries to make now, each with its recipients; those at rest go to `settled`."""
+        tries: list[tuple[Try | NoHost, str]] = []
+        now = self._clock.now()
+        for recipient in recipients:
+            history = message.history(recipient)
+            step = next_step(history, plan, accepted_at=message.envelope.received_at, now=now)
+            if hurry and isinstance(step, Wait):
+                step = hurried(step, history, plan)
+            match step:
+                case Try() | NoHost():
+                    refusal = self._flags.suppressed(message.envelope, recipient, policy)
+                    if refusal is not None:
+                        step = NoHost(round=step.round, failure=refusal)
+                    tries.append((step, recipient))
+                case Wait() | Done() | GiveUp():
+                    settled[recipient] = step
+                case _:
+                    assert_never(step)
+        return _grouped(tries)
 
     async def _record(self, message: InHand, results: list[Result]) -> None:
         """Make attempts durable; `results` is empty then."""
