@@ -40,7 +40,7 @@ class Client:
     def __init__(
         self, *, host: str, local_hostname: str, timeout: float, transcript: TranscriptLog
     ) -> None:
-        self._tap = Tap(transcript)
+        self._tap = Tap(transcript, timeout=timeout)
         self._transcript = transcript
         self._timeout = timeout
         self._idle = True
@@ -68,9 +68,10 @@ class Client:
 
     async def greet(self, sock: socket.socket, context: ssl.SSLContext | None) -> Answer:
         """Take over a connected socket and read the greeting, behind a handshake with `context`."""
-        return await self._answer(
-            self._smtp.connect(sock=sock, use_tls=context is not None, tls_context=context)
-        )
+        if context is None:
+            # Nothing is left to wait for but the greeting, which the tap does.
+            return await self._answer(self._smtp.connect(sock=sock, use_tls=False, timeout=None))
+        return await self._answer(self._smtp.connect(sock=sock, use_tls=True, tls_context=context))
 
     async def ehlo(self) -> Answer:
         """Send EHLO; a 250 fills `extensions`."""

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from relay.core.addresses import parse_domain
@@ -227,6 +228,7 @@ def _completed(answer: Answer) -> bool:
     return isinstance(answer, Reply) and answer.code == _COMPLETED
 
 
+@lru_cache(maxsize=1024)
 def _server_name(host: str) -> str:
     """Return the name to ask for and to verify; raise ValueError for what can't be one."""
     try:

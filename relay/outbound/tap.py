@@ -25,10 +25,14 @@ GO_AHEAD: Final = 220
 
 
 class Tap:
-    """Sees each write and each reply of one protocol, and tells the transcript."""
+    """Sees each write and each reply of one protocol, and tells the transcript.
 
-    def __init__(self, transcript: TranscriptLog) -> None:
+    `timeout` counts seconds and bounds each reply for which the library says nothing else.
+    """
+
+    def __init__(self, transcript: TranscriptLog, *, timeout: float) -> None:
         self._transcript = transcript
+        self._timeout = timeout
         self._protocol: SMTPProtocol | None = None
         self._last_command = b""
         self.last_reply: Reply | None = None
@@ -70,7 +74,7 @@ class Tap:
     ) -> SMTPResponse:
         self.last_reply = None
         try:
-            response = await self._read(timeout=timeout)
+            response = await self._read_within(self._timeout if timeout is None else timeout)
         except aiosmtplib.SMTPResponseException as error:
             # The library leaves a malformed line in its buffer, and would read it again.
             raw = self._take_buffer()
@@ -88,6 +92,15 @@ class Tap:
             if self._last_command == b"STARTTLS\r\n" and reply.code == GO_AHEAD:
                 self.plaintext_after_go_ahead = len(extra)
         return response
+
+    async def _read_within(self, seconds: float) -> SMTPResponse:
+        # The library waits by `asyncio.wait_for`, which costs more than anything else that it does,
+        # and (before Python 3.12) loses a cancellation that comes together with the reply.
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read()
+        except TimeoutError as error:
+            raise aiosmtplib.SMTPReadTimeoutError("no reply in time") from error
 
     def broken_by(self, error: BaseException) -> Broken:
         """Return what the library raised, with what ended the connection before as its cause."""
