@@ -6,6 +6,7 @@ too can be told that a message ends where it doesn't: SMTP smuggling (CVE-2023-5
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -14,8 +15,6 @@ _FALSE_END: Final = re.compile(rb"(?:\r\n|\r|\n)\.(?:\r\n|\r|\n)")
 _FALSE_END_CORES: Final = (b"\n.\n", b"\n.\r", b"\r.\n", b"\r.\r")
 """What every match of `_FALSE_END` holds; found faster, where there are millions of line ends."""
 _NUL_END: Final = re.compile(rb"\r\n\0+\.\0*\r\n")
-_UNUSUAL: Final = re.compile(rb"\r(?:[^\n]|\n\.)")
-"""A bare CR that is not the last octet, or a line that begins with a dot."""
 _NAMES: Final = {0x0D: "CR", 0x0A: "LF", 0x2E: "."}
 
 
@@ -44,12 +43,13 @@ class LineEnds:
 def all_plain(octets: bytes | bytearray) -> bool:
     """Whether every line ends in CR LF and none begins with a dot but, perhaps, the first.
 
-    Three passes that look for one octet each, where `line_ends` needs twice the time.
+    Two passes; to count CR LF, CR and LF takes twice their time.
     """
-    if _UNUSUAL.search(octets) is not None or octets.endswith(b"\r"):
-        return False
-    # Every CR is followed by LF, so that an LF without one would be one more.
-    return octets.count(b"\r") == octets.count(b"\n")
+    seen = io.IncrementalNewlineDecoder(None, translate=False)
+    seen.decode(octets.decode("latin-1"))
+    # It waits for what follows a CR at the end.
+    crlf = seen.newlines in {None, "\r\n"} and not octets.endswith(b"\r")
+    return crlf and b"\r\n." not in octets
 
 
 def line_ends(octets: bytes | bytearray) -> LineEnds:
