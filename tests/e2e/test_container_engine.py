@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,7 +121,9 @@ def test_the_image_adds_little_and_says_what_it_is(project: Project) -> None:
         "exec", "relay", "relay", "--version"
     )
     added = (image["Size"] - project.inspect(BASE)["Size"]) // MEGABYTE
-    assert 20 < added < 100
+    told = re.search(r"(\d+) MB on top of its base", (REPOSITORY / "docs/docker.md").read_text())
+    assert told is not None
+    assert abs(added - int(told[1])) <= 3
 
 
 def test_the_commands_of_the_page_work(project: Project) -> None:

@@ -186,7 +186,9 @@ class Shell:
 
     @staticmethod
     def _serves(text: str) -> bool:
-        return text.removeprefix(".venv/bin/").startswith(SERVERS) and not text.endswith("&")
+        return text.removeprefix(".venv/bin/").startswith(SERVERS) and not re.search(
+            "&$", text, re.MULTILINE
+        )
 
 
 def differs(ran: Ran) -> str | None:
