@@ -1,4 +1,4 @@
-"""The hook for other people's repositories, as pre-commit installs and runs it there."""
+"""The hook for other people's repositories, as docs/ci.md says it and pre-commit runs it there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from page_commands import fences
 
 REPOSITORY = Path(__file__).parents[2]
 PRE_COMMIT = [sys.executable, "-m", "uv", "tool", "run", "pre-commit"]
@@ -54,10 +55,12 @@ def test_the_hook_finds_a_policys_mistake_in_another_repository(tmp_path: Path) 
         shutil.copytree(REPOSITORY / name, ours / name, ignore=skip)
     revision = commit(tmp_path, ours)
 
-    (theirs / "policies").mkdir(parents=True)
-    hook = {"repo": str(ours), "rev": revision, "hooks": [{"id": "relay-policy-lint"}]}
-    (theirs / ".pre-commit-config.yaml").write_text(yaml.safe_dump({"repos": [hook]}))
-    (theirs / "policies/mail.yaml").write_text("tls: Required\n")
+    (theirs / "mail/policies").mkdir(parents=True)
+    config = yaml.safe_load(fences((REPOSITORY / "docs/ci.md").read_text("utf-8"), "yaml")[0])
+    (named,) = config["repos"]
+    named |= {"repo": str(ours), "rev": revision}
+    (theirs / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+    (theirs / "mail/policies/mail.yaml").write_text("tls: Required Verify\n")
     (theirs / "compose.yaml").write_text("tls: not a policy, and nobody's business\n")
     commit(tmp_path, theirs)
     clean = run(tmp_path, *PRE_COMMIT, "run", "--all-files", cwd=theirs)
@@ -65,7 +68,7 @@ def test_the_hook_finds_a_policys_mistake_in_another_repository(tmp_path: Path) 
     assert "relay policy lint" in clean.stdout
     assert "Passed" in clean.stdout
 
-    (theirs / "policies/mail.yaml").write_text("tls: Requird\n")
+    (theirs / "mail/policies/mail.yaml").write_text("tls: Requird\n")
     found = run(tmp_path, *PRE_COMMIT, "run", "--all-files", cwd=theirs)
     assert found.returncode == 1, found.stdout + found.stderr
-    assert "policies/mail.yaml:1:6" in found.stdout
+    assert "mail/policies/mail.yaml:1:6" in found.stdout
