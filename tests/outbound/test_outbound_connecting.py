@@ -147,9 +147,11 @@ async def test_an_address_off_this_machine_is_not_connected_to(
         raise AssertionError("a socket was made")
 
     hop = Hop(host=HOST, address=address, port=25)
-    monkeypatch.setattr("relay.outbound.connect.socket.socket", unexpected)
-    monkeypatch.setattr("relay.outbound.connect.socket.getaddrinfo", unexpected)
-    session = await relay.open(hop)
+    # Not longer than that: a loop makes sockets of its own when it ends.
+    with monkeypatch.context() as patched:
+        patched.setattr("relay.outbound.connect.socket.socket", unexpected)
+        patched.setattr("relay.outbound.connect.socket.getaddrinfo", unexpected)
+        session = await relay.open(hop)
     assert isinstance(session.failure, LocalRefusal)
     assert session.failure.problem is LocalProblem.HOST_NOT_ALLOWED
 
