@@ -86,7 +86,7 @@ def make_message(number: int, chance: random.Random) -> Sent:
     )
     body = b"".join(
         chance.choice([b".", b"..leading", "\u00e9\u4e2d".encode(), b"", b"x" * 900]) + b"\r\n"
-        for _ in range(chance.choice([3, 30, 150]))
+        for _ in range(chance.choice([3, 30, 150, 600]))
     )
     head = f"From: {SENDER}\r\nSubject: {mark}\r\nMessage-ID: <{mark}@client.test>\r\n\r\n"
     return Sent(mark=mark, recipients=to, content=head.encode() + body)
