@@ -27,6 +27,10 @@ class Hands:
         self._busy: Counter[Domain] = Counter()
         self._octets_to: Counter[Domain] = Counter()
 
+    def __contains__(self, message_id: str) -> bool:
+        """Whether a message is in hand."""
+        return message_id in self._messages
+
     @property
     def messages(self) -> frozenset[str]:
         """The ids of the messages in hand."""

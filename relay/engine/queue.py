@@ -93,6 +93,9 @@ class Queue:
             self.wake()
             return
         own = message.envelope.id
+        if own in self._hands or own in self._ahead:
+            # It was durable before its writer was told so, and the journal was read in between.
+            return
         recipients = {one: parse_address(one).domain for one in message.envelope.recipients}
         now = self._with_a_hand(recipients)
         if now:

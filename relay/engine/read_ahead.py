@@ -42,6 +42,10 @@ class ReadAhead:
         """Count the recipients."""
         return self._recipients
 
+    def __contains__(self, message_id: str) -> bool:
+        """Whether a message waits."""
+        return message_id in self._waiting
+
     def __iter__(self) -> Iterator[str]:
         """Go through the messages' ids, the longest overdue first."""
         return iter(tuple(self._waiting))

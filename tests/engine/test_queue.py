@@ -203,6 +203,25 @@ async def bench() -> AsyncIterator[Bench]:
         yield bench
 
 
+@pytest.mark.parametrize("before", [0, hands.PER_DOMAIN], ids=["in hand", "waits"])
+async def test_what_the_journal_told_of_first_is_not_taken_up_twice(
+    bench: Bench, before: int
+) -> None:
+    for number in range(before):
+        await bench.offer(new_message(number, "a@one.test"))
+    late = new_message(99, "a@one.test")
+    # Durable, and read; only then does its writer hear of it.
+    bench.journal.keep(late)
+    bench.queue.wake()
+    await settled()
+    bench.queue.offer(late)
+    await settled()
+    await bench.rounds.deliver_all()
+    assert bench.rounds.begun.count(late.envelope.id) == 1
+    assert len(bench.rounds.delivered) == before + 1
+    assert not bench.queue.in_hand
+
+
 async def test_what_comes_in_is_taken_up_without_asking_the_journal(bench: Bench) -> None:
     looks = bench.journal.looks
     for number in range(50):
