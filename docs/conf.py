@@ -7,7 +7,7 @@ forge and on the site.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -49,6 +49,12 @@ _DETAIL: Final = re.compile(r"(docs/lab|examples)/(?!README$)")
 _SECTION: Final = re.compile(r"^## (?P<title>.+)\n(?P<text>(?:(?!## ).*\n)*)", re.MULTILINE)
 _ENTRY: Final = re.compile(r"^- \[(?P<title>[^\]]+)\]\((?P<page>[^)#:]+)\.md\)", re.MULTILINE)
 _LINK: Final = re.compile(r"(?<!!)\[(?P<words>[^\]]+)\]\((?P<target>[^)#:\s]+)\)")
+_FOR_ALL_SENSES: Final = (
+    ("body", "<pre>", '<pre tabindex="0">'),
+    ("furo_navigation_tree", 'role="heading"', 'role="heading" aria-level="2"'),
+)
+_AFTER_THE_THEME: Final = 900
+"""A priority; 500 is what everybody has who doesn't say."""
 
 
 def _add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
@@ -76,7 +82,17 @@ def _unlink_folders(app: Sphinx, page: str, source: list[str]) -> None:
     )
 
 
+def _serve_all_senses(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object
+) -> None:
+    """Let keys reach program text that scrolls, and say the level of the navigation's headings."""
+    for part, made, better in _FOR_ALL_SENSES:
+        if part in context:
+            context[part] = context[part].replace(made, better)
+
+
 def setup(app: Sphinx) -> None:
-    """Have each page's text made ready before it is read."""
+    """Have each page's text made ready before it is read, and its HTML before it is written."""
     app.connect("source-read", _unlink_folders)
     app.connect("source-read", _add_navigation)
+    app.connect("html-page-context", _serve_all_senses, priority=_AFTER_THE_THEME)

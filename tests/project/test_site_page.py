@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import async_playwright
 
+pytestmark = pytest.mark.timeout(240)
+
 REPOSITORY = Path(__file__).parents[2]
 FRONT = REPOSITORY / "docs/README.md"
 PAGES = sorted(
@@ -44,7 +46,7 @@ def build(source: Path, site: Path, target: str = "docs") -> subprocess.Complete
     words = re.sub(r"\.cache/\S+", str(site / ".doctrees"), line).split()
     return subprocess.run(
         [sys.executable, "-m", "sphinx", *words, ".", str(site)],
-        cwd=source, capture_output=True, text=True, timeout=110, check=False,
+        cwd=source, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
 
 
@@ -73,9 +75,13 @@ class Loaded(HTMLParser):
 def test_every_page_is_there_and_fetches_from_the_site_alone(site: Path) -> None:
     for page in PAGES:
         made = site / page.relative_to(REPOSITORY).with_suffix(".html")
-        fetched = Loaded(made.read_text("utf-8")).fetched
+        text = made.read_text("utf-8")
+        fetched = Loaded(text).fetched
         assert fetched, page
         assert not [target for target in fetched if urlsplit(target).netloc], page
+        # What scrolls is reached by keys, and a heading says of which level it is.
+        assert "<pre>" not in text, page
+        assert text.count('role="heading"') == text.count('role="heading" aria-level="2"') > 0, page
     for sheet in site.rglob("*.css"):
         assert not re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", sheet.read_text()), sheet
     # Two hyphens are what an option begins with, and no dash.
