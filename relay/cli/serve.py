@@ -17,6 +17,7 @@ from relay.cli.console import ExitCode, fail, say
 from relay.cli.keeping import KeepDaysOption, KeepMessagesOption, keep_of
 from relay.cli.lab_scripts import LabScriptOption, open_scripts
 from relay.cli.log_format import LogFormat, LogFormatOption, log_line, narrator, set_up_log
+from relay.cli.loops import LoopKind, LoopOption, loop_factory
 from relay.cli.noticing import (
     NoticeMailOption,
     NoticeWindowOption,
@@ -47,6 +48,8 @@ from relay.cli.web_port import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relay.core.delivery import Policy
     from relay.engine.relay import Relay, RelayOptions
     from relay.inbound.credentials import Credentials
@@ -137,6 +140,7 @@ def serve(
     read_only: ReadOnlyOption = False,
     web_tls: WebTlsOption = False,
     log_format: LogFormatOption = LogFormat.TEXT,
+    loop: LoopOption = LoopKind.AUTO,
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
@@ -189,6 +193,7 @@ def serve(
         where=where,
         port=port,
         log_format=log_format,
+        new_loop=loop_factory(loop),
     )
 
 
@@ -222,6 +227,7 @@ def _run(
     where: StateDir,
     port: WebPort | None,
     log_format: LogFormat,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     from relay.engine.relay import Relay
     from relay.inbound.listeners import ListenError
@@ -275,7 +281,7 @@ def _run(
         return None
 
     try:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             refused = runner.run(until_stopped())
     except (ListenError, JournalError, AuthorityError, TrustError, OSError) as error:
         fail(str(error), hint=_hint(error), code=ExitCode.UNDETERMINED)

@@ -47,6 +47,7 @@ from relay.inbound.replies import LastWord
 from relay.inbound.sasl import challenge
 from relay.inbound.service import Service
 from relay.inbound.session_log import SessionLog
+from relay.inbound.tls_start import hand_over, make_small
 from relay.inbound.watchdog import Watchdog
 
 _log: Final = logging.getLogger("relay.inbound")
@@ -354,11 +355,14 @@ class RelaySMTP(SMTP):
 
     async def _secure(self) -> None:
         # Nothing may be awaited between this and `start_tls`: what comes later is the handshake's.
+        early = bytearray()
         if self._kind is ListenerKind.SMTPS:
-            self._hand_over_early()
+            # uvloop reads on where `connection_made` has paused the transport.
+            early = self._input.some()
         else:
             self._record.discarded(self._input.discard())
         self._shaking_hands = True
+        self.loop.call_soon(self._prepare_tls, early)
         try:
             if self._input.ended:
                 raise ConnectionResetError
@@ -382,26 +386,12 @@ class RelaySMTP(SMTP):
         self._record.handshake_done(wire.get_extra_info("ssl_object"))
         self._dialog.secured()
 
-    def _hand_over_early(self) -> None:
-        """Let the handshake begin with octets of it that came before we could begin it.
-
-        A loop may read where `connection_made` has paused the transport: uvloop does.
-        """
-        early = self._input.some()
-        if not early:
-            return
-
-        def hand_over() -> None:
-            # `start_tls` has put the handshake's protocol there by now, and begins it after this.
-            protocol = cast(asyncio.BufferedProtocol, self._wire.get_protocol())
-            while early and self._shaking_hands:
-                buffer = memoryview(protocol.get_buffer(len(early)))
-                octets = min(len(early), len(buffer))
-                buffer[:octets] = early[:octets]
-                protocol.buffer_updated(octets)
-                del early[:octets]
-
-        self.loop.call_soon(hand_over)
+    def _prepare_tls(self, early: bytearray) -> None:
+        """Prepare the protocol that `start_tls` has put there, and that has not begun yet."""
+        if self._shaking_hands:
+            protocol = self._wire.get_protocol()
+            make_small(protocol)
+            hand_over(early, protocol)
 
     async def _log_in(self, argument: str) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from email import _header_value_parser
 from typing import Any
 
@@ -11,6 +12,7 @@ from inbound_harness import Client, House
 
 from relay.inbound.adapter import RelaySMTP
 from relay.inbound.incoming import ListenerKind
+from relay.inbound.tls_start import RECEIVED_AT_ONE_TIME
 
 GROUP = "MAIL FROM:<a@b.test> SIZE=100\r\nRCPT TO:<c@d.test>\r\nRCPT TO:<e@f.test>\r\nDATA\r\n"
 CONTENT = "Subject: x\r\n\r\ntext\r\n.\r\n"
@@ -116,3 +118,14 @@ async def test_the_standard_librarys_address_parser_is_not_called(
     assert (await client.say_all("EHLO client.test", 'MAIL FROM:<"a b"@c.test>'))[:3] == "250"
     assert (await client.say("RCPT TO:<c@d.test>"))[:3] == "250"
     assert (await client.say("RCPT TO:<no address>"))[:3] == "501"
+
+
+@pytest.mark.skipif(os.environ.get("RELAY_TEST_LOOP") == "uvloop", reason="asyncio's own buffer")
+async def test_a_tls_session_holds_a_small_buffer_and_takes_a_big_message(house: House) -> None:
+    client = await house.connect(ListenerKind.SMTPS)
+    (protocol,) = (session._wire._ssl_protocol for session in house.listeners._service.live)
+    await client.begin_message()
+    content = b"x" * 76 + b"\r\n"
+    assert (await client.say(content * 20_000 + b".\r\n")).startswith("250 ")
+    assert house.accepted[-1].content == content * 20_000
+    assert len(protocol._ssl_buffer) == len(protocol.get_buffer(-1)) == RECEIVED_AT_ONE_TIME
