@@ -47,7 +47,7 @@ from relay.inbound.replies import LastWord
 from relay.inbound.sasl import challenge
 from relay.inbound.service import Service
 from relay.inbound.session_log import SessionLog
-from relay.inbound.tls_start import hand_over, make_small
+from relay.inbound.tls_start import start_tls
 from relay.inbound.watchdog import Watchdog
 
 _log: Final = logging.getLogger("relay.inbound")
@@ -362,19 +362,16 @@ class RelaySMTP(SMTP):
         else:
             self._record.discarded(self._input.discard())
         self._shaking_hands = True
-        self.loop.call_soon(self._prepare_tls, early)
         try:
             if self._input.ended:
                 raise ConnectionResetError
-            wire = await self.loop.start_tls(
+            wire = await start_tls(
                 self._wire,
                 self,
                 self._service.server_context,
-                server_side=True,
-                ssl_handshake_timeout=self._limits.handshake_seconds,
+                early=early,
+                handshake_seconds=self._limits.handshake_seconds,
             )
-            if wire is None:
-                raise ConnectionResetError
         except OSError as error:
             # asyncio tells a protocol nothing of a connection that was lost in the handshake.
             self._lost.set()
@@ -385,13 +382,6 @@ class RelaySMTP(SMTP):
         self._wire = wire
         self._record.handshake_done(wire.get_extra_info("ssl_object"))
         self._dialog.secured()
-
-    def _prepare_tls(self, early: bytearray) -> None:
-        """Prepare the protocol that `start_tls` has put there, and that has not begun yet."""
-        if self._shaking_hands:
-            protocol = self._wire.get_protocol()
-            make_small(protocol)
-            hand_over(early, protocol)
 
     async def _log_in(self, argument: str) -> None:
         try:
