@@ -83,10 +83,11 @@ class TranscriptLog:
         if self._dropped:
             more = f"{self._dropped} more lines were not kept"
             kept = [*kept, (Direction.NOTE, False, kept[-1][2], more)]
-        return tuple(
+        made = [
             Line(direction=direction, encrypted=encrypted, at=at, text=text)
             for direction, encrypted, at, text in kept
-        )
+        ]
+        return tuple(made)
 
     def command(self, direction: Direction, text: str, *, encrypted: bool) -> None:
         """Add a client's line: sent on the client's side, received on the server's."""
