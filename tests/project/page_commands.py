@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ SERVERS: Final = ("relay serve", "relay lab serve", "make run")
 READY: Final = "Ctrl-C stops"
 PORTS: Final = re.compile(r"\b(?:1025|1465|1587|8025|8026|9321|26\d\d)\b")
 """The ports that pages name. A test takes others, because tests run side by side."""
+SLOT: Final = 250
+SLOTS: Final = 48
+"""Rows of ports for shells that run side by side, below those that the system gives out."""
 CHANGING: Final = re.compile(
     r"\b\d+\.\d+\.\d+\.\d+:\d+|\]:\d+"  # ports
     r"|\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?(?: to \d\d:\d\d:\d\d)?(?: UTC)?|\d\d:\d\d:\d\d\b"
@@ -75,15 +79,16 @@ def _commands(block: str) -> Iterator[Command]:
         yield Command(text="\n".join(lines[: last + 1]), shown="\n".join(lines[last + 1 :]))
 
 
-def free_ports() -> dict[str, str]:
-    """Return other ports for those that pages name, as the environment of `relay serve` too."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        base = 20000 + taken.getsockname()[1] % 10000
-    kinds = {"SMTP": 1025, "SMTPS": 1465, "SUBMISSION": 1587, "WEB": 8025}
-    return {
-        **{f"RELAY_{kind}_PORT": str(_moved(port, base)) for kind, port in kinds.items()},
-        "BASE": str(base),
-    }
+def _slot() -> tuple[int, socket.socket]:
+    """Return where a row of ports begins, and what keeps other shells from taking the same one."""
+    first = os.getpid()
+    for number in range(SLOTS):
+        base = 20000 + SLOT * ((first + number) % SLOTS)
+        try:
+            return base, socket.create_server(("127.0.0.1", base + SLOT - 1))
+        except OSError:
+            continue
+    raise AssertionError("every row of ports is taken")
 
 
 def _moved(port: int, base: int) -> int:
@@ -107,7 +112,7 @@ def published(folder: Path) -> Path:
 
 
 class Shell:
-    """Runs scripts of commands in a folder, each script in one shell."""
+    """Runs a script of commands in a folder, once, on ports of its own."""
 
     def __init__(
         self,
@@ -117,12 +122,13 @@ class Shell:
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._folder = folder
-        self._ports = free_ports()
+        self._base, self._held = _slot()
+        kinds = {"SMTP": 1025, "SMTPS": 1465, "SUBMISSION": 1587, "WEB": 8025}
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RELAY_", "PYTEST_"))}
         programs = path or (Path(sys.executable).parent,)
         self._environment = {
             **kept,
-            **self._ports,
+            **{f"RELAY_{kind}_PORT": self.here(str(port)) for kind, port in kinds.items()},
             "RELAY_STATE": str(folder / ".state"),
             # Nobody's own home is written to; installers keep their caches.
             "HOME": str(folder),
@@ -137,24 +143,26 @@ class Shell:
 
     def here(self, text: str) -> str:
         """Return a text of a page with this shell's ports in place of the page's."""
-        return PORTS.sub(lambda port: str(_moved(int(port[0]), int(self._ports["BASE"]))), text)
+        return PORTS.sub(lambda port: str(_moved(int(port[0]), self._base)), text)
 
     def run(self, script: list[Command], *, timeout: float = 300) -> list[Ran]:
         """Run commands one after the other, until one ends with another code; then stop servers."""
         self._folder.mkdir(exist_ok=True)
-        notes = self._folder / ".notes"
-        notes.mkdir(exist_ok=True)
+        notes = Path(tempfile.mkdtemp(prefix=".notes-", dir=self._folder))
         # Everything that was started is in the shell's process group.
         lines = ["finish() { trap '' TERM; kill -TERM 0; wait; exit; }"]
         lines += [self._line(number, one, notes) for number, one in enumerate(script)]
         lines += ["finish"]
         (notes / "script").write_text("\n".join(lines), "utf-8")
-        with subprocess.Popen(
-            ["bash", notes / "script"],
-            cwd=self._folder,
-            env=self._environment,
-            start_new_session=True,
-        ) as process:
+        with (
+            self._held,
+            subprocess.Popen(
+                ["bash", notes / "script"],
+                cwd=self._folder,
+                env=self._environment,
+                start_new_session=True,
+            ) as process,
+        ):
             try:
                 process.wait(timeout)
             finally:
