@@ -27,33 +27,17 @@ from relay.core.records import Session, SessionDirection
 from relay.core.routing import Hop
 from relay.core.tls_policy import TlsPolicy
 from relay.core.transcripts import TranscriptLog
-from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict, judge
+from relay.core.verdicts import Deliver, RetryInClear, Terminate
 from relay.outbound.exchange import CLOSE_TIMEOUT, Exchange
+from relay.outbound.judgement import Judgement
 from relay.outbound.opening import Opening, SessionOptions
 from relay.outbound.transaction import Admitted
-from relay.tls.advise import advise
 from relay.tls.contexts import ClientContexts
 from relay.tls.examine import examine
 from relay.tls.examined import ExaminedChains
 from relay.tls.trust import TrustStore
 
 __all__ = ["Admitted", "NotAdmitted", "OutboundSession", "SessionOptions"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judgement:
-    """What came of the evidence of a session; `name` as in `_name_wanted`."""
-
-    policy: TlsPolicy
-    name: Domain | None
-    store: TrustStore
-    faults: tuple[TlsFault, ...]
-    advisories: tuple[Advisory, ...]
-    verdict: Verdict
-
-    def answers(self, policy: TlsPolicy, name: Domain | None, store: TrustStore) -> bool:
-        """Whether the same was asked."""
-        return self.store is store and self.name == name and self.policy == policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +78,7 @@ class OutboundSession:
         self._opening = Opening(hop, options=options, now=now, transcript=self._transcript)
         self._exchange: Exchange | None = None
         self._admitted: Admitted | None = None
-        self._judgement: _Judgement | None = None
+        self._judgement: Judgement | None = None
         self._looked_at = -1
         self._origin = ""
 
@@ -173,40 +157,19 @@ class OutboundSession:
         recipient_domain: Domain,
         store: TrustStore,
         examined: ExaminedChains | None,
-    ) -> _Judgement:
+    ) -> Judgement:
         """Return what was judged for the last message where this one asks nothing else."""
-        name = _name_wanted(policy, recipient_domain)
         last = self._judgement
-        if last is not None and last.answers(policy, name, store):
-            return last
-        # The time of the handshake, so that judging the record again gives the same answer.
-        evidence, at = self.evidence, self.evidence.observed_at
-        faults = examine(
-            evidence,
-            policy,
-            host=self.hop.host,
-            recipient_domain=recipient_domain,
-            at=at,
-            store=store,
-            examined=examined,
-        )
-        advisories = advise(
-            evidence,
-            policy,
-            host=self.hop.host,
-            recipient_domain=recipient_domain,
-            at=at,
-            examined=examined,
-        )
-        self._judgement = _Judgement(
-            policy=policy,
-            name=name,
-            store=store,
-            faults=faults,
-            advisories=advisories,
-            verdict=judge(policy, evidence, faults),
-        )
-        return self._judgement
+        if last is None or not last.answers(policy, recipient_domain, store):
+            last = self._judgement = Judgement.of(
+                self.evidence,
+                policy,
+                host=self.hop.host,
+                recipient_domain=recipient_domain,
+                store=store,
+                examined=examined,
+            )
+        return last
 
     def note(self, text: str) -> None:
         """Add a remark to the transcript."""
@@ -339,8 +302,3 @@ class OutboundSession:
             transcript=self._transcript.lines,
             continues=self._first_id,
         )
-
-
-def _name_wanted(policy: TlsPolicy, recipient_domain: Domain) -> Domain | None:
-    """Return the recipient's domain where the certificate may bear it."""
-    return recipient_domain if policy.names.recipient_domain else None

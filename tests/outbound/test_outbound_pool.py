@@ -336,3 +336,30 @@ async def test_a_session_does_not_outlive_its_certificate(relay: Relay, ca: trus
         time = ends + timedelta(seconds=2)
         assert outlived(session)
         await session.close()
+
+
+async def test_what_was_judged_for_one_message_is_no_answer_to_another_question(
+    relay: Relay, wrong_host: ssl.SSLContext
+) -> None:
+    by_domain = replace(relay.policy(CLEAR), names=NamePolicy(recipient_domain=True))
+    async with Peer(context=wrong_host).running() as peer:
+        session = await relay.open(peer.hop)
+        kinds = []
+        for policy, domain in (
+            (relay.policy(CLEAR), "peer.test"),
+            (relay.policy(STRICT), "peer.test"),
+            (relay.policy(CLEAR), "peer.test"),
+            (by_domain, "peer.test"),
+            (by_domain, "other.peer.test"),
+            (by_domain, "peer.test"),
+        ):
+            admission = await session.admit(
+                policy, recipient_domain=Domain(domain), store=relay.stores.store(policy.trust)
+            )
+            kinds.append((admission.verdict.kind, len(session.record().faults)))
+            session.turn_to("another")
+        await session.close()
+    assert kinds == [
+        *(("deliver", 1), ("terminate", 1), ("deliver", 1)),
+        *(("deliver", 1), ("deliver", 0), ("deliver", 1)),
+    ]
