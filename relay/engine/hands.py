@@ -59,8 +59,8 @@ class Hands:
             self._busy[domain] += 1
             self._octets_to[domain] += octets
 
-    def release(self, message_id: str) -> frozenset[Domain]:
-        """Free the hand that a message was in; return the domains that it went to."""
+    def release(self, message_id: str) -> None:
+        """Free the hand that a message was in."""
         domains, octets = self._messages.pop(message_id)
         self._octets -= octets
         for domain in domains:
@@ -68,7 +68,6 @@ class Hands:
             self._octets_to[domain] -= octets
             if not self._busy[domain]:
                 del self._busy[domain], self._octets_to[domain]
-        return domains
 
     def _is_crowded(self, domain: Domain) -> bool:
         return self._busy[domain] >= PER_DOMAIN or self._octets_to[domain] >= OCTETS_PER_DOMAIN

@@ -190,13 +190,16 @@ class Queue:
 
     def _release(self, message_id: str, *, next_at: datetime | None) -> None:
         """Free a hand for what waits; the message itself is due again at `next_at`."""
-        domains = self._hands.release(message_id)
+        self._hands.release(message_id)
         if self._blocked:
             self.wake()
             return
         self._take_up()
-        unread = domains if self._unread_anywhere else self._unread.intersection(domains)
-        hand_for_unread = any(self._hands.free_for(domain) for domain in unread)
+        if self._unread_anywhere:
+            hand_for_unread = not self._hands.full
+        else:
+            # Not only of the domains whose hand this was: all hands may have been full.
+            hand_for_unread = any(map(self._hands.free_for, self._unread))
         if hand_for_unread or _earlier(next_at, self._next_at):
             self.wake()
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.core.addresses import parse_address
@@ -380,6 +380,9 @@ MOVES = st.lists(OFFERS | DONE | st.just("hold") | st.just("later"), max_size=60
 
 @given(
     moves=MOVES, ahead=st.integers(1, 4), per_domain=st.integers(1, 3), at_once=st.integers(1, 5)
+)
+@example(
+    moves=[("a@one.test",), ("a@one.test",), ("a@two.test",)], ahead=1, per_domain=1, at_once=1
 )
 @settings(deadline=None, max_examples=150)
 def test_whatever_happens_everything_is_delivered_once(
