@@ -79,9 +79,9 @@ def _form_or_list(value: object) -> str:
 
 
 class Shape(BaseModel):
-    """What all parts of the file share: unknown keys are refused, docstrings describe the keys."""
+    """What all parts of the file share: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TlsChoices(Shape):

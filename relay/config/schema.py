@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from relay.config.attribute_docs import attribute_docs
 from relay.config.fault_script_shape import FaultScriptsShape
-from relay.config.file_shape import PolicyShape
+from relay.config.file_shape import PolicyShape, Shape
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 FILE_NAME: Final = "policy.schema.json"
@@ -21,9 +23,7 @@ def policy_schema() -> dict[str, Any]:
     It is a little stricter than the loader, which also takes other capitals and, where a list may
     be empty, no value.
     """
-    schema = PolicyShape.model_json_schema(schema_generator=_Generator)
-    for name, shape in schema["$defs"].items():
-        shape["title"] = name.removesuffix("Shape")
+    schema = _schema_of(PolicyShape)
     parts = [(schema, "restrict_tls_to")]
     parts += [(schema["$defs"]["DomainFilterShape"], key) for key in ("from", "to")]
     for part, key in parts:
@@ -36,10 +36,31 @@ def fault_script_schema() -> dict[str, Any]:
 
     It does not say which keys of a rule can't stand together.
     """
-    schema = FaultScriptsShape.model_json_schema(schema_generator=_Generator)
-    for name, shape in schema["$defs"].items():
-        shape["title"] = name.removesuffix("Shape")
+    schema = _schema_of(FaultScriptsShape)
     return {"$schema": DIALECT, **schema, "title": "Relaylab fault scripts"}
+
+
+def _schema_of(model: type[Shape]) -> dict[str, Any]:
+    """Return a model's schema, its parts named without our suffix and its keys described."""
+    schema = model.model_json_schema(schema_generator=_Generator)
+    models = {kind.__name__: kind for kind in _kinds_of(Shape)}
+    _describe(schema, model)
+    for name, part in schema["$defs"].items():
+        part["title"] = name.removesuffix("Shape")
+        _describe(part, models[name])
+    return schema
+
+
+def _kinds_of(kind: type[Shape]) -> Iterator[type[Shape]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _kinds_of(below)
+
+
+def _describe(schema: dict[str, Any], model: type[Shape]) -> None:
+    for name, text in attribute_docs(model).items():
+        key = model.model_fields[name].alias or name
+        schema["properties"][key].setdefault("description", text)
 
 
 def _list_or_commas(schema: dict[str, Any]) -> dict[str, Any]:
