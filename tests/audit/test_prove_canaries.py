@@ -66,7 +66,7 @@ def overlook(monkeypatch: pytest.MonkeyPatch, *kinds: FaultKind) -> None:
     def examined(*args: Any, **named: Any) -> Any:
         return tuple(fault for fault in examine(*args, **named) if fault.kind not in kinds)
 
-    monkeypatch.setattr("relay.outbound.session.examine", examined)
+    monkeypatch.setattr("relay.outbound.judgement.examine", examined)
 
 
 def change_contexts(
@@ -111,7 +111,7 @@ def clear_where(monkeypatch: pytest.MonkeyPatch, condition: Callable[[Any, Any],
 async def test_verification_off(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_it() -> None:
         monkeypatch.setattr("relay.tls.contexts.verification", lambda _: None)
-        monkeypatch.setattr("relay.outbound.session.examine", lambda *_, **__: ())
+        monkeypatch.setattr("relay.outbound.judgement.examine", lambda *_, **__: ())
 
     line = await caught(lab, tmp_path, "untrusted-root", break_it)
     assert line.startswith("<~~ MAIL FROM:<rlp-")

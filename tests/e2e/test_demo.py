@@ -19,7 +19,7 @@ from relay.core.tls_policy import TlsPolicy
 from relay.lab import availability
 from relay.lab.catalogue import SCENARIOS
 from relay.lookup.resolver import ChainedResolver
-from relay.outbound import session
+from relay.outbound import judgement
 
 
 def test_every_cell_is_as_expected() -> None:
@@ -64,7 +64,7 @@ def test_a_broken_judge_makes_demo_exit_1(
         verifies = policy.setting is TlsSetting.REQUIRED_VERIFY
         return broken if verifies else honest(policy, evidence, faults)
 
-    monkeypatch.setattr(session, "judge", judge)
+    monkeypatch.setattr(judgement, "judge", judge)
     result = CliRunner().invoke(app, ["demo", "--scenario", scenario, "--json"])
     assert result.exit_code == 1
     wrong = [cell for cell in json.loads(result.stdout) if not cell["as_expected"]]

@@ -124,7 +124,9 @@ class Shell:
         self._folder = folder
         self._base, self._held = _slot()
         kinds = {"SMTP": 1025, "SMTPS": 1465, "SUBMISSION": 1587, "WEB": 8025}
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RELAY_", "PYTEST_"))}
+        # This suite may have been started by make, which tells its descendants so.
+        ours = ("RELAY_", "PYTEST_", "MAKE", "MFLAGS")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         programs = path or (Path(sys.executable).parent,)
         self._environment = {
             **kept,

@@ -29,6 +29,7 @@ PAGES = sorted(
     ]
 )
 ELSEWHERE = {
+    "https://github.com/MagicStack/uvloop",
     "https://keepachangelog.com/en/1.1.0/",
     "https://mailpit.axllent.org",
     "https://semver.org/",

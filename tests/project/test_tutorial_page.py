@@ -41,7 +41,12 @@ def repository(folder: Path) -> Path:
 def test_from_a_clone(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     source = repository(published(tmp_path / "published/relaylab"))
     reader = tmp_path / "reader"
-    settings = {"UV_TOOL_DIR": str(tmp_path / "uv"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    settings = {
+        "UV_TOOL_DIR": str(tmp_path / "uv"),
+        "UV_TOOL_BIN_DIR": str(tmp_path / "bin"),
+        # What pip thinks of this machine's settings is not what the page is about.
+        "PIP_QUIET": "2",
+    }
     started = time.monotonic()
     follow(
         Shell(reader, settings=settings),
