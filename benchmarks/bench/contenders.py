@@ -174,8 +174,15 @@ def serve(port: int, *, policy: Path, state: Path, loop: Loop) -> list[str]:
 
 
 def environment() -> Mapping[str, str]:
-    """Return this environment without the settings of somebody's own relay."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("RELAY_")}
+    """Return this environment without the settings of somebody's own relay.
+
+    Python may keep what it has compiled, as it does for users; else a start would compile anew.
+    """
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("RELAY_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
 
 
 def aiosmtpd(port: int) -> list[str]:
