@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from e2e_ports import free_port
 
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
@@ -70,7 +71,7 @@ class Cluster:
 async def cluster(authority: LabAuthority, members: Sequence[Member]) -> AsyncIterator[Cluster]:
     addresses = [f"127.0.0.{2 + at}" for at in range(len(members))]
     async with contextlib.AsyncExitStack() as stack:
-        port = _free_port(addresses)
+        port = free_port(addresses)
         exchangers: list[Exchanger] = []
         for at, (member, address) in enumerate(zip(members, addresses, strict=True)):
             name = f"mx{at + 1}.peer.test"
@@ -86,18 +87,6 @@ async def cluster(authority: LabAuthority, members: Sequence[Member]) -> AsyncIt
                 await _refuse(stack, exchanger, member, port)
             exchangers.append(exchanger)
         yield Cluster(port=port, exchangers=exchangers)
-
-
-def _free_port(addresses: Sequence[str]) -> int:
-    """Return a port that is free on all of them."""
-    while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            port = 0
-            for address in addresses:
-                bound = stack.enter_context(socket.socket())
-                bound.bind((address, port))
-                port = bound.getsockname()[1]
-            return port
 
 
 async def _refuse(

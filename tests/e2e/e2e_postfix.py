@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from e2e_ports import free_port
 
 MAIN = """
 compatibility_level = 3.6
@@ -80,13 +82,6 @@ class Postfix:
                 await asyncio.sleep(0.02)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.asynccontextmanager
 async def postfix(certificates: Mapping[str, bytes | None]) -> AsyncIterator[Postfix]:
     """Start Postfix with a listener for each entry: key and chain as PEM, or None for no TLS."""
@@ -130,19 +125,27 @@ async def started(
             "/usr/sbin/postfix", "-c", str(base / "conf"), "start-fg",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+        name = re.search(r"^myhostname = (\S+)$", main, re.MULTILINE)
+        assert name is not None
         for port in ports:
-            await greeting(port)
+            await greeting(port, name[1])
         yield base
     finally:
         if process is not None:
             # The command's own process is only the parent of the daemon that it leaves behind.
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int((base / "queue/pid/master.pid").read_text()), signal.SIGTERM)
-            await process.wait()
+            try:
+                await asyncio.wait_for(process.wait(), 30)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                raise
         shutil.rmtree(base, ignore_errors=True)
 
 
-async def greeting(port: int) -> None:
+async def greeting(port: int, host: str) -> None:
+    """Wait until the host greets on this port; fail where another one does."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(OSError):
@@ -152,5 +155,6 @@ async def greeting(port: int) -> None:
                 writer.close()
                 await writer.wait_closed()
                 if line.startswith(b"220"):
+                    assert line.split()[1] == host.encode(), (port, line)
                     return
             await asyncio.sleep(0.05)

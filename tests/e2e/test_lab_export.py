@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e_command import relay
 from e2e_lab import lab_serving
-from test_lab_serve import free_run
+from e2e_ports import free_run
 
 from relay.lab.catalogue import SCENARIOS
 

@@ -13,24 +13,12 @@ import dns.resolver
 import pytest
 from e2e_command import relay, serving
 from e2e_lab import ServingLab, lab_process, lab_serving
+from e2e_ports import free_run
 
 from relay.lab.availability import why_unavailable
 from relay.lab.catalogue import DNS_SCENARIOS, LAB_SCENARIOS
 
 FREE = ("--base-port", "0", "--dns-port", "0")
-
-
-def free_run(count: int) -> int:
-    """Return a port that, like those after it, nothing listens on."""
-    for base in range(20000, 30000, count):
-        with socket.socket() as first, socket.socket() as last:
-            try:
-                first.bind(("127.0.0.1", base))
-                last.bind(("127.0.0.1", base + count - 1))
-            except OSError:
-                continue
-            return base
-    raise AssertionError("no free ports")
 
 
 def resolver(lab: ServingLab) -> dns.resolver.Resolver:

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e_postfix import free_port, greeting
+from e2e_ports import free_port
+from e2e_postfix import greeting
 
 CONFIG = """
 exim_path = {program}
@@ -137,7 +138,7 @@ async def exim(program: Path, certificates: Mapping[str, bytes | None]) -> Async
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         for port in ports.values():
-            await greeting(port)
+            await greeting(port, "mx.partner.test")
         yield Exim(base, ports)
     finally:
         if process is not None:

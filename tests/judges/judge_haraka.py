@@ -9,7 +9,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from e2e_postfix import free_port
+from e2e_ports import free_port
 from judge_node import installed_modules
 
 PACKAGES = Path(__file__).parent / "haraka"

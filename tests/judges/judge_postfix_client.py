@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiosmtplib
-from e2e_postfix import MASTER, free_port, started
+from e2e_ports import free_port
+from e2e_postfix import MASTER, started
 
 MAIN = """
 compatibility_level = 3.6

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_postfix import free_port
+from e2e_ports import free_port
 from e2e_relay import Running, Start
 from judge_agreement import (
     LEVELS,

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from e2e_postfix import free_port
+from e2e_ports import free_port
 from e2e_relay import text_message
 from judge_agreement import LEVELS, read_theirs
 from judge_exim_client import exim_by_level

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 
 import pytest
-from e2e_postfix import free_port
+from e2e_ports import free_port
 from e2e_relay import text_message
 from judge_agreement import LEVELS, read_theirs
 from judge_postfix_client import PostfixClient, postfix_by_level

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from e2e_command import RELAY, environment, relay
-from e2e_postfix import free_port
+from e2e_ports import free_run
 from judge_postfix_client import postfix_at_level
 
 from relay.lab.authority import LabAuthority
+from relay.lab.catalogue import LAB_SCENARIOS
 
 PAGE = Path(__file__).parents[2] / "docs/prove.md"
 
@@ -30,7 +31,7 @@ async def test_another_relay_is_proved(tmp_path: Path, level: str, code: int) ->
     (prove,) = (words for words in commands() if "--relay" in words)
     state = tmp_path / "state"
     root = LabAuthority(state / "certs").root_pem
-    base = f"{20000 + free_port() % 10000}"
+    base = str(free_run(len(LAB_SCENARIOS)))
     exported = relay(state, *export[: export.index(">")], "--base-port", base)
     async with postfix_at_level(level, transport=exported.stdout.encode(), ca=root) as postfix:
         words = [f"127.0.0.1:{postfix.port}" if word == "127.0.0.1:25" else word for word in prove]

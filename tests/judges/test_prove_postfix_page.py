@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from e2e_command import RELAY, environment
 from e2e_page import DOCS, Step, steps
-from e2e_postfix import MASTER, free_port, started
+from e2e_ports import free_port, free_run
+from e2e_postfix import MASTER, started
 from judge_postfix_client import IN, MAIN, SMTP
+
+from relay.lab.catalogue import LAB_SCENARIOS
 
 PAGE = DOCS / "prove-postfix.md"
 LEAK = 1
@@ -44,7 +47,7 @@ async def test_postfix_is_proved_as_the_page_says(tmp_path: Path) -> None:
     told = steps(PAGE)
     proofs = [step for step in told if step.command.startswith("relay prove")]
     assert (len(told), len(proofs)) == (16, 2)
-    port, lab = free_port(), 20000 + free_port() % 10000
+    port, lab = free_port(), free_run(len(LAB_SCENARIOS))
     master = MASTER + SMTP + IN.replace("PORT", str(port))
     files = {"ca.pem": b""}
     async with started(MAIN, master, files=files, ports=[port]) as base:

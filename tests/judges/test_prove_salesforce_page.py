@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from e2e_command import RELAY, environment
-from e2e_postfix import free_port
+from e2e_ports import free_port
 from e2e_relay import text_message
 from judge_postfix_client import postfix_at_level
 
