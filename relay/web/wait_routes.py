@@ -91,10 +91,11 @@ def wait_router(served: ServedRelay) -> APIRouter:
             message_id=await _whole_id(served, message),
             code=code,
         )
+        # Before it counts as waiting: whoever sees that may make what is waited for happen.
+        begin = await asyncio.to_thread(served.journal.position, since)
         with served.live.reader() as admitted:
             if not admitted:
                 raise too_many()
-            begin = await asyncio.to_thread(served.journal.position, since)
             happened = await first(served, wish, begin, min(timeout, LONGEST))
         answered = _answer(outcome, happened)
         return await json_document(lambda: answered)
