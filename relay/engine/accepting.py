@@ -88,10 +88,10 @@ class Acceptor:
         now = self._clock.now()
         message_id = self._new_id()
         head, switches = read_head(incoming.content), policy.salesforce
-        content = received_header(incoming, by=self._hostname, id=message_id, at=now)
+        added = received_header(incoming, by=self._hostname, id=message_id, at=now)
         if sent:
-            content += sender_field(incoming.reverse_path, head, switches)
-        content += incoming.content
+            added += sender_field(incoming.reverse_path, head, switches)
+        content = added + incoming.content
         # A recipient named twice gets one copy (RFC 5321 section 4.5.3.1.8 leaves it to us).
         recipients = tuple(dict.fromkeys(incoming.recipients))
         envelope = Envelope(
@@ -112,7 +112,12 @@ class Acceptor:
             dsn=incoming.dsn,
             sent_from=sent_from(incoming.reverse_path, message_id, switches),
         )
-        return InHand(envelope=envelope, content=content, recipients=recipients)
+        return InHand(
+            envelope=envelope,
+            content=content,
+            recipients=recipients,
+            facts=None if incoming.facts is None else incoming.facts.behind(added),
+        )
 
     async def _take_back(self, mail: ReturnedMail) -> CodeEntry:
         batch = await self._returns.take(mail, at=mail.envelope.received_at)

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
+from relay.core.content import ContentFacts
 from relay.core.delivery import Policy
 from relay.core.records import Attempt, Envelope
 from relay.core.routing import Plan, RetrySchedule
@@ -35,7 +36,8 @@ from relay.lookup.resolver import Resolver
 class InHand:
     """A message being worked on: those of its recipients that are, and all attempts so far.
 
-    `client_waits` for the outcome, and is told it. `hurried`: no waiting for later tries.
+    `client_waits` for the outcome, and is told it. `hurried`: no waiting for later tries. `facts`
+    are of the content, None where nobody has looked for them.
     """
 
     envelope: Envelope
@@ -44,6 +46,7 @@ class InHand:
     client_waits: bool = False
     hurried: bool = False
     attempts: list[Attempt] = field(default_factory=list)
+    facts: ContentFacts | None = None
 
     def history(self, recipient: str) -> tuple[Tried, ...]:
         """Return a recipient's tries, oldest first."""
@@ -213,6 +216,7 @@ class Rounds:
                     rule=planned.rule,
                     route=way.route,
                     hosts=plan.hops,
+                    facts=message.facts,
                 )
                 match step:
                     case Try():

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
+from relay.core.content import ContentFacts
 from relay.core.delivery import Reuse
 from relay.core.outcomes import (
     ConnectionFailure,
@@ -47,7 +48,7 @@ CUT_BEHIND: Final = 0.1
 class Task:
     """What to try: a message's content for some recipients of one domain, which has `hosts`.
 
-    `rule` is the record of `match`.
+    `rule` is the record of `match`, `facts` are of the content, None where nobody looked for them.
     """
 
     envelope: Envelope
@@ -58,6 +59,7 @@ class Task:
     rule: MatchedRule
     route: RouteMatch
     hosts: tuple[Hop, ...]
+    facts: ContentFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +220,7 @@ class Tries:
                                 task.recipients,
                                 task.content,
                                 credentials=use.key.credentials,
+                                facts=task.facts,
                             )
                             ready = use.may_share
                         case _:

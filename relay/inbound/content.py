@@ -11,9 +11,10 @@ from __future__ import annotations
 from enum import Enum, unique
 from typing import Final, Self
 
+from relay.core.content import PLAIN, ContentFacts, find_leading_dot, only_crlf
 from relay.core.delivery import BareLineEnds
 from relay.inbound.hops import received_fields
-from relay.inbound.line_ends import LineEnds, all_plain, has_nul_end, line_ends, normalised
+from relay.inbound.line_ends import LineEnds, has_nul_end, line_ends, normalised
 
 _END: Final = b"\r\n.\r\n"
 _DRAIN_SLACK: Final = 1_048_576
@@ -36,7 +37,8 @@ class ContentReader:
     """Takes octets as they come; holds at most four thirds of `size_limit`.
 
     `size_limit` and `line_limit` are octets of the message itself, CRLF counted, dot-stuffing not;
-    `hop_limit` counts `Received:` fields. `line_ends` are known when `finish` has been called.
+    `hop_limit` counts `Received:` fields. `line_ends` are known when `finish` has been called, and
+    `facts` when it has returned content.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class ContentReader:
         self._hop_limit = hop_limit
         self._bare_line_ends = bare_line_ends
         self.line_ends = _PROPER
+        self.facts: ContentFacts | None = None
         # An invisible line end in front makes the first line one like the others.
         self._kept = bytearray(b"\r\n")
+        self._stuffed = False
         self._dropped = 0
         self._problem: ContentProblem | None = None
 
@@ -74,8 +78,7 @@ class ContentReader:
         """Take octets; return those behind the end once it was seen, None before."""
         start = max(0, len(self._kept) - len(_END) + 1)
         self._kept += octets
-        # An attachment in base64 has no dot, and one octet is found much faster than five.
-        end = self._kept.find(_END, start) if self._kept.find(b".", start) >= 0 else -1
+        end = self._end_from(start)
         if end >= 0:
             rest = bytes(self._kept[end + len(_END) :])
             del self._kept[end + 2 :]
@@ -83,6 +86,17 @@ class ContentReader:
         if self._problem is not None or self._outgrows(len(self._kept)):
             self.give_up(ContentProblem.TOO_BIG)
         return None
+
+    def _end_from(self, start: int) -> int:
+        """Return where the end of data begins, -1 where it has not come; note a stuffed line."""
+        kept = self._kept
+        if not self._stuffed:
+            start = find_leading_dot(kept, start)
+            if start < 0 or kept.startswith(_END, start):
+                return start
+            # What stands at the very end may yet become the end of data.
+            self._stuffed = not _END.startswith(kept[start : start + len(_END)])
+        return kept.find(_END, start)
 
     def _outgrows(self, octets: int) -> bool:
         """Whether so many octets are too many even when all dot-stuffing is undone."""
@@ -98,15 +112,15 @@ class ContentReader:
         lines, self._kept = self._kept, bytearray()
         if self._problem is not None:
             return self._problem
-        plain = all_plain(lines)
-        if not plain:
+        if not only_crlf(lines):
             self.line_ends = line_ends(lines)
         normalises = self._bare_line_ends is BareLineEnds.NORMALISE
         if normalises and not self.line_ends.proper:
             if self._outgrows(len(lines) + self.line_ends.bare_cr + self.line_ends.bare_lf):
                 return ContentProblem.TOO_BIG
             lines = normalised(lines)
-        if not plain and b"\r\n." in lines:
+            self._stuffed = True
+        if self._stuffed:
             lines = lines.replace(b"\r\n.", b"\r\n")
         if len(lines) - 2 > self._size_limit:
             return ContentProblem.TOO_BIG
@@ -118,8 +132,17 @@ class ContentReader:
             return ContentProblem.TOO_MANY_HOPS
         if _has_longer_line(lines, self._line_limit):
             return ContentProblem.LINE_TOO_LONG
+        self.facts = _facts(lines, may_lead=self._stuffed)
         with memoryview(lines) as view:
             return bytes(view[2:])
+
+
+def _facts(lines: bytearray, *, may_lead: bool) -> ContentFacts:
+    """Return the facts of whole lines; `may_lead`: a dot may begin one of them."""
+    leading_dot = may_lead and find_leading_dot(lines, 0) >= 0
+    if lines.isascii() and not leading_dot:
+        return PLAIN
+    return ContentFacts(whole_lines=True, leading_dot=leading_dot, eight_bit=not lines.isascii())
 
 
 def _has_longer_line(lines: bytearray, limit: int) -> bool:

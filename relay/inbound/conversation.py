@@ -279,6 +279,7 @@ class Conversation:
         self._commands_without_message = 0
         incoming = self._dialog.message(
             reception.content,
+            facts=reception.facts,
             peer=self._record.peer,
             tls=self._record.tls,
             session_id=self._record.id,

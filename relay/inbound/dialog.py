@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from relay.core.codebook import CodeEntry
+from relay.core.content import ContentFacts
 from relay.core.dsn import DsnRequest, RecipientRequest
 from relay.inbound import replies
 from relay.inbound.commands import Mail, parse_hello, parse_mail, parse_rcpt
@@ -153,7 +154,15 @@ class Dialog:
             return replies.NO_MAIL
         return None if self._recipients else replies.NO_RECIPIENT
 
-    def message(self, content: bytes, *, peer: str, tls: str | None, session_id: str) -> Incoming:
+    def message(
+        self,
+        content: bytes,
+        *,
+        facts: ContentFacts | None,
+        peer: str,
+        tls: str | None,
+        session_id: str,
+    ) -> Incoming:
         """Return the message of which `content` came, and be ready for the next one."""
         assert self._mail is not None
         assert self._helo is not None
@@ -171,6 +180,7 @@ class Dialog:
             esmtp=self._esmtp,
             session_id=session_id,
             dsn=_dsn_request(self._mail, self._recipients),
+            facts=facts,
         )
         self.reset()
         return incoming

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from relay.core.codebook import CodeEntry
+from relay.core.content import ContentFacts
 from relay.core.dsn import DsnRequest
 from relay.core.records import BodyType, Session
 
@@ -29,9 +30,10 @@ class Incoming:
 
     `reverse_path` is empty for `<>`; addresses are texts that `parse_address` accepts, as the
     client wrote them. `content` is what stood between 354 and the final dot, dot-stuffing undone:
-    lines with CRLF, the last one too. `peer` is address and port; `tls` names version and cipher,
-    None in clear; `helo` is the client's own name for itself, and `esmtp` says that it came with
-    EHLO, not HELO. `dsn` is what was asked by the parameters of RFC 3461.
+    lines with CRLF, the last one too. `facts` are of this content, None where nobody has looked for
+    them. `peer` is address and port; `tls` names version and cipher, None in clear; `helo` is the
+    client's own name for itself, and `esmtp` says that it came with EHLO, not HELO. `dsn` is what
+    was asked by the parameters of RFC 3461.
     """
 
     reverse_path: str
@@ -47,6 +49,7 @@ class Incoming:
     session_id: str
     esmtp: bool = True
     dsn: DsnRequest = field(default_factory=DsnRequest)
+    facts: ContentFacts | None = None
 
 
 Accept = Callable[[Incoming], Awaitable[CodeEntry]]

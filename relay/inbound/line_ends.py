@@ -6,7 +6,6 @@ too can be told that a message ends where it doesn't: SMTP smuggling (CVE-2023-5
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -38,18 +37,6 @@ class LineEnds:
             return found or "CR LF"
         sequence = " ".join(_NAMES[octet] for octet in self.false_end)
         return f"{found}, among them {sequence}, which some servers take for the end of data"
-
-
-def all_plain(octets: bytes | bytearray) -> bool:
-    """Whether every line ends in CR LF and none begins with a dot but, perhaps, the first.
-
-    Two passes; to count CR LF, CR and LF takes twice their time.
-    """
-    seen = io.IncrementalNewlineDecoder(None, translate=False)
-    seen.decode(octets.decode("latin-1"))
-    # It waits for what follows a CR at the end.
-    crlf = seen.newlines in {None, "\r\n"} and not octets.endswith(b"\r")
-    return crlf and b"\r\n." not in octets
 
 
 def line_ends(octets: bytes | bytearray) -> LineEnds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.core.content import ContentFacts
 from relay.core.delivery import BareLineEnds
 from relay.inbound import replies
 from relay.inbound.content import ContentProblem, ContentReader, Share
@@ -14,10 +15,14 @@ from relay.inbound.lines import ClientInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reception:
-    """The content, or why it is refused; `line_ends` as the client sent them."""
+    """The content, or why it is refused; `line_ends` as the client sent them.
+
+    `facts` are of the content as it is here, None where it is refused.
+    """
 
     content: bytes | ContentProblem
     line_ends: LineEnds
+    facts: ContentFacts | None
 
     def __str__(self) -> str:
         """Say what came, in words for the session's record."""
@@ -61,4 +66,4 @@ class Receiving:
         # Normalised, a message may be twice as big as it came.
         if isinstance(content, bytes) and not self.share.hold(len(content)):
             content = ContentProblem.NO_ROOM
-        return Reception(content=content, line_ends=reader.line_ends)
+        return Reception(content=content, line_ends=reader.line_ends, facts=reader.facts)

@@ -16,6 +16,7 @@ from relay.outbound.dialog import Dialog
 CLOSING: Final = 421
 CLOSE_TIMEOUT: Final = 1.0
 """Seconds that a farewell may take before the connection is cut."""
+END_OF_DATA: Final = b".\r\n"
 CHUNK: Final = 65_536
 """Octets of a message that are written at once."""
 _CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]")
@@ -100,7 +101,7 @@ class Exchange:
         return await self._answer()
 
     async def body(self, stuffed: bytes, *, note: str) -> BodyResult:
-        """Send the octets of a message, its end of data included, and read the confirmation.
+        """Send the lines of a message, dots doubled, and the end of data; read the confirmation.
 
         The transcript gets `note` in their stead. Sending stops when the host answers early; the
         time-out starts anew whenever the host has taken another `CHUNK`.
@@ -110,14 +111,19 @@ class Exchange:
             return BodyResult(answer=_gone(), sent=False)
         self._transcript.note(note)
         owed = 1
-        octets = memoryview(stuffed)
-        for start in range(0, len(stuffed), CHUNK):
-            chunk = stuffed if len(stuffed) <= CHUNK else octets[start : start + CHUNK]
+        last = max(0, len(stuffed) - 1) // CHUNK * CHUNK
+        for start in range(0, last + 1, CHUNK):
+            chunk: bytes | memoryview
+            if start < last:
+                # No copy of a big message, even for its end.
+                chunk = memoryview(stuffed)[start : start + CHUNK]
+            else:
+                chunk = stuffed[start:] + END_OF_DATA
             broken = dialog.write(chunk, replies=owed)
             owed = 0
             broken = broken or await dialog.room(self._timeout)
             if dialog.answered:
-                sent = start + CHUNK >= len(stuffed) and dialog.flushed
+                sent = start == last and dialog.flushed
                 return BodyResult(answer=await self._answer(), sent=sent)
             if broken is not None:
                 return BodyResult(answer=broken, sent=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from relay.core.addresses import Domain, parse_address
+from relay.core.content import ContentFacts
 from relay.core.email_relays import Credentials
 from relay.core.outcomes import (
     Delivered,
@@ -57,11 +58,13 @@ class Admitted:
         content: bytes,
         *,
         credentials: Credentials | None = None,
+        facts: ContentFacts | None = None,
     ) -> tuple[RecipientOutcome, ...]:
         """Send `content` to `recipients`; return an outcome for each, in their order.
 
         With `credentials`, log in first. Every octet of `content` goes out as it is (RFC 5321
-        section 4.5.2 for dots). Never raises for what a peer does. ValueError: this was used
+        section 4.5.2 for dots); `facts` are of this content, None where nobody has looked for them.
+        Never raises for what a peer does. ValueError: this was used
         before, a recipient belongs to another domain than the one that the session was admitted
         for, the session is logged in with other credentials, or there are credentials, and Required
         Verify has not verified the host.
@@ -76,7 +79,7 @@ class Admitted:
         for recipient in recipients:
             if _domain_of(recipient) not in {None, self._recipient_domain}:
                 raise ValueError(f"the session was not admitted for the domain of {recipient}")
-        prepared = prepare(envelope, recipients, content, self._exchange.extensions)
+        prepared = prepare(envelope, recipients, content, self._exchange.extensions, facts=facts)
         if isinstance(prepared, LocalRefusal):
             return _outcomes(recipients, {}, outcome_of(prepared))
         if credentials is not None and self._exchange.logged_in is None:

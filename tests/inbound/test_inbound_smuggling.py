@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inbound_harness import House, OpenHouse, spoken
 
+from relay.core.content import facts_of, only_crlf
 from relay.core.delivery import BareLineEnds
 from relay.inbound.content import ContentProblem, ContentReader
 from relay.inbound.limits import InboundLimits
-from relay.inbound.line_ends import LineEnds, all_plain, line_ends
+from relay.inbound.line_ends import LineEnds, line_ends
 
 SMUGGLED = b"MAIL FROM:<evil@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nevil\r\n.\r\n"
 SEQUENCES = {
@@ -166,6 +167,31 @@ def test_the_modes_differ_in_bare_line_ends_alone(octets: bytes) -> None:
 
 
 @given(octets=octets)
-def test_all_plain_is_what_needs_no_second_look(octets: bytes) -> None:
-    lines = b"\r\n" + octets
-    assert all_plain(lines) is (line_ends(lines).proper and b"\r\n." not in lines)
+def test_only_crlf_is_what_needs_no_count(octets: bytes) -> None:
+    assert only_crlf(octets) is line_ends(octets).proper
+
+
+pieces = st.lists(
+    st.sampled_from([b"\r\n", b"\r", b"\n", b".", b".\r\n", b"\r\n.", b"a" * 5000, b"\xff", b""]),
+    max_size=14,
+)
+
+
+@given(pieces=pieces, choice=st.sampled_from(BareLineEnds))
+def test_what_is_known_of_the_content_is_what_a_second_look_finds(
+    pieces: list[bytes], choice: BareLineEnds
+) -> None:
+    """However it comes in pieces, and wherever the end of data is among them."""
+    reading = reader(choice)
+    came = b"\r\n"
+    for piece in [*pieces, b"\r\n.\r\n"]:
+        came += piece
+        rest = reading.feed(piece)
+        if rest is not None:
+            break
+    assert rest == came.partition(b"\r\n.\r\n")[2]
+    content = reading.finish()
+    if isinstance(content, bytes):
+        assert reading.facts == facts_of(content)
+    else:
+        assert reading.facts is None

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbound_relay import MESSAGE, envelope
 
+from relay.core.content import facts_of
 from relay.core.outcomes import LocalProblem, LocalRefusal
-from relay.outbound.preparation import Prepared, dot_stuffed, prepare
+from relay.outbound.preparation import Prepared, dots_doubled, prepare
 
 EVERYTHING = {"size": "1000", "8bitmime": "", "smtputf8": ""}
 EIGHT_BIT = "Subject: é\r\n\r\né\r\n".encode()
@@ -101,23 +102,33 @@ def test_a_reverse_path_that_can_not_be_said(reverse_path: str) -> None:
 @pytest.mark.parametrize(
     ("content", "stuffed"),
     [
-        (b"", b".\r\n"),
-        (b"\r\n", b"\r\n.\r\n"),
-        (b".\r\n", b"..\r\n.\r\n"),
-        (b"a\r\n.\r\n..\r\n.b\r\n", b"a\r\n..\r\n...\r\n..b\r\n.\r\n"),
-        (b"a.\r\n b.c\r\n", b"a.\r\n b.c\r\n.\r\n"),
+        (b"", b""),
+        (b"\r\n", b"\r\n"),
+        (b".\r\n", b"..\r\n"),
+        (b"a\r\n.\r\n..\r\n.b\r\n", b"a\r\n..\r\n...\r\n..b\r\n"),
+        (b"a.\r\n b.c\r\n", b"a.\r\n b.c\r\n"),
     ],
 )
 def test_dots(content: bytes, stuffed: bytes) -> None:
-    assert dot_stuffed(content) == stuffed
+    assert dots_doubled(content) == stuffed
+    assert _prepared(content).stuffed == stuffed
 
 
 @given(st.lists(st.binary().map(lambda b: b.replace(b"\r", b"").replace(b"\n", b""))))
-def test_stuffing_is_undone_line_by_line_and_ends_once(lines: list[bytes]) -> None:
-    sent = dot_stuffed(b"".join(line + b"\r\n" for line in lines)).split(b"\r\n")
-    assert sent[-2:] == [b".", b""]
-    assert b"." not in sent[:-2]
-    assert [line.removeprefix(b".") for line in sent[:-2]] == lines
+def test_stuffing_is_undone_line_by_line_and_ends_nothing(lines: list[bytes]) -> None:
+    sent = _prepared(b"".join(line + b"\r\n" for line in lines)).stuffed.split(b"\r\n")
+    assert sent.pop() == b""
+    assert b"." not in sent
+    assert [line.removeprefix(b".") for line in sent] == lines
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r\n.", b"x", b"\xff"])).map(b"".join))
+def test_facts_that_came_with_the_content_change_nothing(content: bytes) -> None:
+    message = envelope(smtputf8=True)
+    for extensions in ({}, EVERYTHING):
+        looked = prepare(message, ("one@peer.test",), content, extensions)
+        told = prepare(message, ("one@peer.test",), content, extensions, facts=facts_of(content))
+        assert told == looked
 
 
 @given(st.binary())
