@@ -212,15 +212,22 @@ class Attempt:
         """Return this attempt as one recipient's history sees it."""
         for entry in self.outcomes:
             if entry.recipient == recipient:
-                return Tried(
-                    round=self.round,
-                    hop=self.hop,
-                    clear=self.clear,
-                    verdict=self.verdict,
-                    outcome=entry.outcome,
-                    ended_at=self.ended_at,
-                )
+                return self._as_tried(entry)
         return None
+
+    def tries(self) -> list[tuple[str, Tried]]:
+        """Return the recipients, each with this attempt as its history sees it."""
+        return [(entry.recipient, self._as_tried(entry)) for entry in self.outcomes]
+
+    def _as_tried(self, entry: RecipientOutcome) -> Tried:
+        return Tried(
+            round=self.round,
+            hop=self.hop,
+            clear=self.clear,
+            verdict=self.verdict,
+            outcome=entry.outcome,
+            ended_at=self.ended_at,
+        )
 
 
 @unique

@@ -60,7 +60,7 @@ class TranscriptLog:
         self._now = now
         # A line is added for every command of every message, and read once, at the end.
         self._kept: list[tuple[Direction, bool, datetime, str]] = []
-        self._dropped = 0
+        self._room = MAX_LINES
         self._in_auth = False
         self._hidden: tuple[str, ...] = ()
 
@@ -80,8 +80,8 @@ class TranscriptLog:
     def lines(self) -> tuple[Line, ...]:
         """The lines so far."""
         kept = self._kept
-        if self._dropped:
-            more = f"{self._dropped} more lines were not kept"
+        if self._room < 0:
+            more = f"{-self._room} more lines were not kept"
             kept = [*kept, (Direction.NOTE, False, kept[-1][2], more)]
         made = [
             Line(direction=direction, encrypted=encrypted, at=at, text=text)
@@ -105,7 +105,7 @@ class TranscriptLog:
         """Add a server's reply, one line for each of its lines."""
         if code != 334:
             self._in_auth = False
-        shown = code_text(code)
+        shown = code if code != -1 else code_text(code)
         if "\n" in text:
             *parts, text = text.split("\n")
             for part in parts:
@@ -117,8 +117,8 @@ class TranscriptLog:
         self._add(Direction.NOTE, text, False)
 
     def _add(self, direction: Direction, text: str, encrypted: bool) -> None:
-        if len(self._kept) >= MAX_LINES:
-            self._dropped += 1
+        self._room -= 1
+        if self._room < 0:
             return
         if self._hidden:
             text = self.without_secrets(text)

@@ -25,7 +25,7 @@ from relay.core.steps import InClear, NoHost, Try
 from relay.core.verdicts import Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.engine.slots import Slots
-from relay.engine.tries import Task, Tries, Use, for_all, late
+from relay.engine.tries import Task, Tried, Tries, Use, for_all, late
 from relay.outbound.pool import PoolLimits
 
 SESSIONS: Final = 50
@@ -48,7 +48,9 @@ class Result:
     @property
     def sessions(self) -> tuple[Session, ...]:
         """All sessions, the oldest first."""
-        return tuple(session for session in (self.gone, self.session) if session is not None)
+        if self.session is None:
+            return ()
+        return (self.session,) if self.gone is None else (self.gone, self.session)
 
 
 class Attempts:
@@ -84,7 +86,7 @@ class Attempts:
 
     def without_host(self, task: Task, step: NoHost) -> Result:
         """Record that no host could be tried, or that there was to be none."""
-        dropped = isinstance(task.route.to, ToNowhere)
+        dropped = isinstance(task.planned.way.route.to, ToNowhere)
         return self._result(
             task,
             step,
@@ -116,29 +118,22 @@ class Attempts:
                     started_at=started_at,
                 )
             started_at = self._clock.now()
+        gone: Session | None = None
+        tried: Tried | None = None
         try:
-            return await self._make(task, step, in_force, deadline, started_at)
+            use = Use.of(task, step, in_force, deadline=deadline)
+            kept = self._tries.kept(use)
+            if kept is not None:
+                tried = await self._tries.in_session(kept, use)
+                if tried.came_too_late:
+                    gone, tried = tried.session, None
+            if tried is None:
+                self._tries.make_room(
+                    step.hop, in_all=self._slots.left, per_host=self._slots.left_with(step.hop)
+                )
+                tried = await self._tries.in_session(self._tries.new(use, in_place_of=gone), use)
         finally:
             self._slots.give_back(step.hop)
-
-    async def _make(
-        self,
-        task: Task,
-        step: Try,
-        in_force: PolicyInForce,
-        deadline: float | None,
-        started_at: datetime,
-    ) -> Result:
-        use = Use.of(task, step, in_force, deadline=deadline)
-        gone: Session | None = None
-        tried = await self._tries.in_kept(use)
-        if tried is not None and tried.came_too_late:
-            gone, tried = tried.session, None
-        if tried is None:
-            self._tries.make_room(
-                step.hop, in_all=self._slots.left, per_host=self._slots.left_with(step.hop)
-            )
-            tried = await self._tries.in_new(use, in_place_of=gone)
         return self._result(
             task,
             step,
@@ -168,9 +163,9 @@ class Attempts:
             round=step.round,
             hop=step.hop if isinstance(step, Try) else None,
             clear=isinstance(step, Try) and step.in_clear is InClear.NOW,
-            rule=task.rule,
-            route=str(task.route.to),
-            sent_by=task.route.reason if task.route.by_policy else "",
+            rule=task.planned.rule,
+            route=task.planned.to,
+            sent_by=task.planned.sent_by,
             session_id=session.id if session else None,
             verdict=verdict,
             outcomes=outcomes,
@@ -185,7 +180,7 @@ class Attempts:
 def _dropped(task: Task) -> tuple[RecipientOutcome, ...]:
     """Read as sent, with a reply that says of itself that no host gave it."""
     outcome = Delivered(
-        reply=Reply(code=250, text=f"2.0.0 [internal] {task.route.reason}"),
+        reply=Reply(code=250, text=f"2.0.0 [internal] {task.planned.way.route.reason}"),
         protection=Protection.CLEAR,
         # Nobody is to be told that it was relayed anywhere.
         dsn=True,

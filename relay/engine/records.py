@@ -42,7 +42,11 @@ class Records:
 
         JournalError: it never can be.
         """
-        while not await self._written(batch):
+        while True:
+            try:
+                return await self._journal.write(batch)
+            except JournalUnavailable as error:
+                _tell(error)
             self._waiting += 1
             try:
                 await self._clock.sleep_until(self._clock.now() + AFTER_TROUBLE)
@@ -56,8 +60,11 @@ class Records:
         instead, for the client to keep what it has.
         """
         if batch.messages:
+            return await self._journal.write(batch)
+        try:
             await self._journal.write(batch)
-        elif not await self._written(batch):
+        except JournalUnavailable as error:
+            _tell(error)
             self._late.append(batch)
             self._left.set()
 
@@ -73,10 +80,6 @@ class Records:
                     log.exception("a record is lost")
                 self._late.popleft()
 
-    async def _written(self, batch: Batch) -> bool:
-        try:
-            await self._journal.write(batch)
-        except JournalUnavailable as error:
-            log.error("%s; what happened is written down later", error)
-            return False
-        return True
+
+def _tell(error: JournalUnavailable) -> None:
+    log.error("%s; what happened is written down later", error)

@@ -8,7 +8,7 @@ them becomes durable together with what follows from it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
@@ -17,9 +17,9 @@ from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
 from relay.core.content import ContentFacts
 from relay.core.delivery import Policy
-from relay.core.records import Attempt, Envelope
+from relay.core.records import Attempt, Envelope, Session
 from relay.core.routing import Plan, RetrySchedule
-from relay.core.steps import Done, GiveUp, NoHost, Tried, Try, Wait, hurried, next_step
+from relay.core.steps import Done, GiveUp, NoHost, Step, Tried, Try, Wait, hurried, next_step
 from relay.engine.attempts import Attempts, Result
 from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
@@ -38,6 +38,7 @@ class InHand:
 
     `client_waits` for the outcome, and is told it. `hurried`: no waiting for later tries. `facts`
     are of the content, None where nobody has looked for them.
+    `attempts` are added to by `add` alone.
     """
 
     envelope: Envelope
@@ -47,12 +48,25 @@ class InHand:
     hurried: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     facts: ContentFacts | None = None
+    _histories: dict[str, list[Tried]] = field(init=False, default_factory=dict)
 
-    def history(self, recipient: str) -> tuple[Tried, ...]:
+    def __post_init__(self) -> None:
+        for attempt in self.attempts:
+            self._remember(attempt)
+
+    def add(self, attempt: Attempt) -> None:
+        """Add an attempt that was made now."""
+        self.attempts.append(attempt)
+        self._remember(attempt)
+
+    def history(self, recipient: str) -> Sequence[Tried]:
         """Return a recipient's tries, oldest first."""
-        if not self.attempts:
-            return ()
-        return tuple(t for a in self.attempts if (t := a.tried(recipient)) is not None)
+        return self._histories.get(recipient, ())
+
+    def _remember(self, attempt: Attempt) -> None:
+        # Each attempt is gone through once, however many recipients ask for their history.
+        for recipient, tried in attempt.tries():
+            self._histories.setdefault(recipient, []).append(tried)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +157,8 @@ class Rounds:
             message,
             Batch(
                 messages=settlement.notifications,
-                sessions=tuple(session for result in held for session in result.sessions),
-                attempts=tuple(result.attempt for result in held),
+                sessions=_sessions(held),
+                attempts=tuple([result.attempt for result in held]),
                 bounces=settlement.bounces,
                 updates=settlement.updates,
             ),
@@ -195,8 +209,7 @@ class Rounds:
             sender=domain_of(message.envelope.reverse_path),
             floor=message.envelope.protect_as,
         )
-        way = planned.way
-        answers = await self._resolver.resolve(way.route.to)
+        answers = await self._resolver.resolve(planned.way.route.to)
         ours = own_listeners(answers, self._listeners())
         plan = planned.plan(answers, schedule, ours=ours)
         pending = recipients
@@ -211,10 +224,7 @@ class Rounds:
                     envelope=message.envelope,
                     content=message.content,
                     recipients=together,
-                    domain=domain,
-                    match=way.tls,
-                    rule=planned.rule,
-                    route=way.route,
+                    planned=planned,
                     hosts=plan.hops,
                     facts=message.facts,
                 )
@@ -225,7 +235,7 @@ class Rounds:
                         result = self._attempts.without_host(task, step)
                     case _:
                         assert_never(step)
-                message.attempts.append(result.attempt)
+                message.add(result.attempt)
                 if held is None or len(tries) > 1:
                     await self._record(message, [result])
                 else:
@@ -244,10 +254,16 @@ class Rounds:
     ) -> list[tuple[Try | NoHost, tuple[str, ...]]]:
         """Return the tries to make now, each with its recipients; those at rest go to `settled`."""
         tries: list[tuple[Try | NoHost, str]] = []
-        now = self._clock.now()
+        now, accepted_at = self._clock.now(), message.envelope.received_at
+        # Everybody's step who was not tried yet.
+        first: Step | None = None
         for recipient in recipients:
             history = message.history(recipient)
-            step = next_step(history, plan, accepted_at=message.envelope.received_at, now=now)
+            step: Step
+            if history:
+                step = next_step(history, plan, accepted_at=accepted_at, now=now)
+            else:
+                step = first = first or next_step((), plan, accepted_at=accepted_at, now=now)
             if hurry and isinstance(step, Wait):
                 step = hurried(step, history, plan)
             match step:
@@ -269,8 +285,8 @@ class Rounds:
         await self._write(
             message,
             Batch(
-                sessions=tuple(session for result in results for session in result.sessions),
-                attempts=tuple(result.attempt for result in results),
+                sessions=_sessions(results),
+                attempts=tuple([result.attempt for result in results]),
             ),
         )
         self._tell(message, results)
@@ -280,21 +296,25 @@ class Rounds:
             self._observer.attempted(message.envelope, result.attempt, result.session)
         results.clear()
 
-    async def _write(self, message: InHand, batch: Batch) -> None:
-        if message.client_waits:
-            await self._records.write_or_later(batch)
-        else:
-            await self._records.write(batch)
+    def _write(self, message: InHand, batch: Batch) -> Coroutine[None, None, None]:
+        write = self._records.write_or_later if message.client_waits else self._records.write
+        return write(batch)
+
+
+def _sessions(results: list[Result]) -> tuple[Session, ...]:
+    return tuple([session for result in results for session in result.sessions])
 
 
 def _grouped(
     tries: list[tuple[Try | NoHost, str]],
 ) -> list[tuple[Try | NoHost, tuple[str, ...]]]:
     """Put the recipients of one try together."""
-    if len(tries) == 1:
-        # The most frequent case does without the hash of a try, which is that of all its parts.
-        ((step, recipient),) = tries
-        return [(step, (recipient,))]
+    if not tries:
+        return []
+    # Most often all have the very same step, which spares its hash: that of all its parts.
+    first = tries[0][0]
+    if len(tries) == 1 or all(step is first for step, _ in tries):
+        return [(first, tuple([recipient for _, recipient in tries]))]
     groups: dict[Try | NoHost, list[str]] = {}
     for step, recipient in tries:
         groups.setdefault(step, []).append(recipient)

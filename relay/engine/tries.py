@@ -25,18 +25,18 @@ from relay.core.outcomes import (
     TlsRefusal,
     outcome_of,
 )
-from relay.core.records import Envelope, MatchedRule, RecipientOutcome, Session, WouldBe
+from relay.core.records import Envelope, RecipientOutcome, Session, WouldBe
 from relay.core.replies import Reply
-from relay.core.routing import Hop, RouteMatch
+from relay.core.routing import Hop
 from relay.core.steps import InClear, Try, judged_under
-from relay.core.tls_policy import PolicyMatch
+from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Terminate, Verdict
 from relay.engine.in_force import PolicyInForce
-from relay.outbound.pool import PoolKey, PoolLimits, SessionPool
+from relay.engine.ways import PlannedWay, Terms
+from relay.outbound.pool import PoolLimits, SessionPool
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
 from relay.outbound.transaction import Admitted
 from relay.tls.rejudge import rejudge
-from relay.tls.trust import TrustStore
 
 log = logging.getLogger("relay.engine")
 
@@ -46,18 +46,15 @@ CUT_BEHIND: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to try: a message's content for some recipients of one domain, which has `hosts`.
+    """What to try: a message's content for some recipients, all on one way, which has `hosts`.
 
-    `rule` is the record of `match`, `facts` are of the content, None where nobody looked for them.
+    `facts` are of the content, None where nobody looked for them.
     """
 
     envelope: Envelope
     content: bytes
     recipients: tuple[str, ...]
-    domain: Domain
-    match: PolicyMatch
-    rule: MatchedRule
-    route: RouteMatch
+    planned: PlannedWay
     hosts: tuple[Hop, ...]
     facts: ContentFacts | None = None
 
@@ -70,25 +67,13 @@ class Use:
     step: Try
     in_force: PolicyInForce
     deadline: float | None
-    key: PoolKey
+    terms: Terms
 
     @classmethod
     def of(cls, task: Task, step: Try, in_force: PolicyInForce, *, deadline: float | None) -> Use:
-        """Return it with the key of the sessions that may serve."""
-        relay = task.route.email_relay
-        key = PoolKey.of(
-            step.hop,
-            judged_under(task.match.policy, step.in_clear),
-            in_force.contexts,
-            recipient_domain=task.domain,
-            credentials=relay.credentials if relay else None,
-        )
-        return cls(task=task, step=step, in_force=in_force, deadline=deadline, key=key)
-
-    @property
-    def store(self) -> TrustStore:
-        """The anchors that the policy trusts."""
-        return self.in_force.stores.store(self.key.policy.trust)
+        """Return it with the terms of the sessions that may serve."""
+        terms = task.planned.terms(step, in_force.contexts, in_force.stores)
+        return cls(task=task, step=step, in_force=in_force, deadline=deadline, terms=terms)
 
     @property
     def may_share(self) -> bool:
@@ -144,40 +129,27 @@ class Tries:
         """Close idle sessions until so many are left, in all and with this host."""
         self._pool.make_room(hop, in_all=in_all, per_host=per_host)
 
-    async def in_kept(self, use: Use) -> Tried | None:
-        """Try the message in a session that stands already; None where there is none."""
-        session = self._kept(use)
-        if session is None:
-            return None
-        session.turn_to(self._new_id())
-        return await self._try(session, use)
-
-    async def in_new(self, use: Use, *, in_place_of: Session | None) -> Tried:
-        """Try the message in a session of its own."""
-        session = self._new_session(use.step.hop, use.in_force)
-        if in_place_of is not None:
-            session.note(f"in place of session {in_place_of.id}, which the host had ended")
-        return await self._try(session, use)
-
-    def _kept(self, use: Use) -> OutboundSession | None:
+    def kept(self, use: Use) -> OutboundSession | None:
         """Return a session that stands already, where the policy lets messages share one."""
         if not use.may_share:
             return None
-        while (session := self._pool.take(use.key)) is not None:
+        while (session := self._pool.take(use.terms.key)) is not None:
             if not session.outlived(
-                use.key.policy,
-                recipient_domain=use.task.domain,
-                store=use.store,
+                use.terms.key.policy,
+                recipient_domain=use.task.planned.domain,
+                store=use.terms.store,
                 examined=use.in_force.examined,
             ):
+                session.turn_to(self._new_id())
                 return session
             self._pool.discard(session)
         return None
 
-    def _new_session(self, hop: Hop, in_force: PolicyInForce) -> OutboundSession:
-        delivery = in_force.policy.delivery
-        return OutboundSession(
-            hop,
+    def new(self, use: Use, *, in_place_of: Session | None) -> OutboundSession:
+        """Return a session for this message, which is not opened yet."""
+        delivery = use.in_force.policy.delivery
+        session = OutboundSession(
+            use.step.hop,
             options=SessionOptions(
                 local_hostname=self._hostname,
                 connect_timeout=delivery.connect_timeout,
@@ -187,46 +159,45 @@ class Tries:
             now=self._clock.now,
             session_id=self._new_id(),
         )
+        if in_place_of is not None:
+            session.note(f"in place of session {in_place_of.id}, which the host had ended")
+        return session
 
-    async def _try(self, session: OutboundSession, use: Use) -> Tried:
+    async def in_session(self, session: OutboundSession, use: Use) -> Tried:
         """Try the message in this session, which is kept or closed behind it."""
-        task, step, in_force, policy = use.task, use.step, use.in_force, use.key.policy
+        task, step, in_force = use.task, use.step, use.in_force
+        (key, store), domain = use.terms, use.task.planned.domain
         verdict: Verdict | None = None
         tested: WouldBe | None = None
         outcomes: tuple[RecipientOutcome, ...]
         ready = False
-        cut = _cut_behind(use.deadline, session) if session.carried == 1 else None
         try:
-            async with asyncio.timeout_at(use.deadline) as limit:
-                if session.carried == 1:
-                    await session.connect(policy, in_force.contexts)
-                if session.failure is not None:
-                    outcomes = for_all(task.recipients, session.failure)
-                else:
-                    tested = _tested(task, step, session, in_force)
-                    admission = await session.admit(
-                        policy,
-                        recipient_domain=task.domain,
-                        store=use.store,
-                        examined=in_force.examined,
-                    )
-                    verdict = admission.verdict
-                    match admission:
-                        case NotAdmitted():
-                            outcomes = for_all(task.recipients, admission.failure)
-                        case Admitted():
-                            outcomes = await admission.send(
-                                task.envelope,
-                                task.recipients,
-                                task.content,
-                                credentials=use.key.credentials,
-                                facts=task.facts,
-                            )
-                            ready = use.may_share
-                        case _:
-                            assert_never(admission)
-            if limit.expired() and verdict is None:
-                outcomes = for_all(task.recipients, late(step, in_force))
+            if session.carried == 1:
+                await _connect(session, use)
+            if session.failure is not None:
+                outcomes = for_all(task.recipients, session.failure)
+            else:
+                session.end_by(use.deadline)
+                if task.planned.tested is not None:
+                    tested = _tested(task.planned.tested, step, session, domain, in_force)
+                admission = await session.admit(
+                    key.policy, recipient_domain=domain, store=store, examined=in_force.examined
+                )
+                verdict = admission.verdict
+                match admission:
+                    case NotAdmitted():
+                        outcomes = for_all(task.recipients, admission.failure)
+                    case Admitted():
+                        outcomes = await admission.send(
+                            task.envelope,
+                            task.recipients,
+                            task.content,
+                            credentials=key.credentials,
+                            facts=task.facts,
+                        )
+                        ready = use.may_share
+                    case _:
+                        assert_never(admission)
         except TimeoutError:
             outcomes = for_all(task.recipients, late(step, in_force))
         except Exception:
@@ -236,29 +207,43 @@ class Tries:
             )
             outcomes = for_all(task.recipients, broken)
         finally:
-            if cut is not None:
-                cut.cancel()
+            # What ends the session has bounds of its own.
+            session.end_by(None)
             ready = ready and await session.keep()
             if not ready:
                 await session.close()
         tried = Tried(session=session.record(), verdict=verdict, tested=tested, outcomes=outcomes)
         if ready:
-            self._pool.put(use.key, session)
+            self._pool.put(key, session)
         return tried
 
 
+async def _connect(session: OutboundSession, use: Use) -> None:
+    """Open the session, within the deadline; raises TimeoutError."""
+    cut = _cut_behind(use.deadline, session)
+    try:
+        async with asyncio.timeout_at(use.deadline) as limit:
+            await session.connect(use.terms.key.policy, use.in_force.contexts)
+    finally:
+        if cut is not None:
+            cut.cancel()
+    if limit.expired():
+        # Something in there has lost the cancellation, as it may, see `_cut_behind`.
+        raise TimeoutError
+
+
 def _tested(
-    task: Task, step: Try, session: OutboundSession, in_force: PolicyInForce
+    tested: TlsPolicy, step: Try, session: OutboundSession, domain: Domain, in_force: PolicyInForce
 ) -> WouldBe | None:
     """Judge the session under what is only tested, too; nothing follows from that."""
-    if task.match.tested is None or step.in_clear is InClear.NOW:
+    if step.in_clear is InClear.NOW:
         return None
-    policy = judged_under(task.match.tested, step.in_clear)
+    policy = judged_under(tested, step.in_clear)
     verdict = rejudge(
         session.evidence,
         policy,
         host=step.hop.host,
-        recipient_domain=task.domain,
+        recipient_domain=domain,
         stores=in_force.stores,
         examined=in_force.examined,
     ).verdict

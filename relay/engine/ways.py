@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy, Way
@@ -16,6 +16,10 @@ from relay.core.outcomes import Failure
 from relay.core.records import MatchedRule
 from relay.core.routing import HostAddress, Plan, RetrySchedule
 from relay.core.settings import TlsSetting
+from relay.core.steps import Try, judged_under
+from relay.outbound.pool import PoolKey
+from relay.tls.contexts import ClientContexts
+from relay.tls.trust import TrustStore, TrustStores
 
 MOST_REMEMBERED: Final = 1000
 """Ways; when there are more, all are worked out anew."""
@@ -23,14 +27,29 @@ MOST_REMEMBERED: Final = 1000
 _Asked = tuple[tuple[HostAddress, ...] | Failure, RetrySchedule, Set[HostAddress]]
 
 
+class Terms(NamedTuple):
+    """What a session is opened under and shared by, and the anchors that its policy trusts."""
+
+    key: PoolKey
+    store: TrustStore
+
+
 class PlannedWay:
-    """A way, the record of the rule that matched, and the plan that was last made for it."""
+    """A way, what records and tries take from it, and the plan that was last made for it.
+
+    `rule` is the record of the rule that matched, `tested` the policy that is only tested.
+    """
 
     def __init__(self, policy: Policy, way: Way) -> None:
         self.way: Final = way
+        self.domain: Final = way.tls.domain
         self.rule: Final = MatchedRule.of(way.tls)
+        self.tested: Final = way.tls.tested
+        self.to: Final = str(way.route.to)
+        self.sent_by: Final = way.route.reason if way.route.by_policy else ""
         self._policy = policy
         self._planned: tuple[_Asked, Plan] | None = None
+        self._agreed: tuple[Try, Terms] | None = None
 
     def plan(
         self,
@@ -45,6 +64,24 @@ class PlannedWay:
             made = self._policy.plan(self.way, answers, schedule, ours=ours)
             self._planned = (asked, made)
         return self._planned[1]
+
+    def terms(self, step: Try, contexts: ClientContexts, stores: TrustStores) -> Terms:
+        """Return the terms of a try; contexts and stores are always those of the policy in force.
+
+        Raises TrustError where a file that the policy names can't be used.
+        """
+        if self._agreed is None or not _alike(self._agreed[0], step):
+            policy = judged_under(self.way.tls.policy, step.in_clear)
+            relay = self.way.route.email_relay
+            key = PoolKey.of(
+                step.hop,
+                policy,
+                contexts,
+                recipient_domain=self.domain,
+                credentials=relay.credentials if relay else None,
+            )
+            self._agreed = (step, Terms(key, stores.store(policy.trust)))
+        return self._agreed[1]
 
 
 class Ways:
@@ -66,3 +103,9 @@ class Ways:
                 self._known.clear()
             known = self._known[asked] = PlannedWay(self._policy, way)
         return known
+
+
+def _alike(one: Try, other: Try) -> bool:
+    """Whether both are of the same host, and of its TLS."""
+    same_host = one.hop is other.hop or one.hop == other.hop
+    return same_host and one.in_clear is other.in_clear

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import aiosmtplib
@@ -18,6 +19,8 @@ from relay.core.replies import Reply
 
 MAX_REPLY: Final = 2000
 """Characters kept of a reply; RFC 5321 section 4.5.3.1.5 has 512 octets for a line of it."""
+MAX_REPLY_LINE: Final = 8192
+"""Octets of one line of a reply that are read."""
 
 TROUBLE: Final = (aiosmtplib.SMTPException, OSError)
 """What the library raises for whatever a peer or a network does."""
@@ -63,6 +66,18 @@ def reply_from(code: int, octets: bytes) -> Reply:
     if 100 <= code <= 999:
         return Reply(code=code, text=text)
     return Reply(code=-1, text=text if code == -1 else f"{code} {text}")
+
+
+@lru_cache(256)
+def reply_in(line: bytes) -> Reply | None:
+    """Return the reply that a line is by itself; None where it is none, or not all of one.
+
+    Hosts say the same few lines over and over.
+    """
+    code = line[:3]
+    if len(line) > MAX_REPLY_LINE or len(code) < 3 or not code.isdigit() or line[3:4] == b"-":
+        return None
+    return reply_from(int(code), line[4:].strip(b" \t\r"))
 
 
 def failure_of(answer: Answer, stage: Stage) -> PeerRefusal | ConnectionFailure:

@@ -8,15 +8,14 @@ unasked, behind which nobody should send another message.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from enum import Enum, unique
 from typing import Final
 
 from relay.core.replies import Reply
-from relay.outbound.answers import Answer, Broken, readable, reply_from
+from relay.outbound.answers import MAX_REPLY_LINE, Answer, Broken, readable, reply_from, reply_in
 
-MAX_REPLY_LINE: Final = 8192
-"""Octets of one line of a reply; RFC 5321 section 4.5.3.1.5 asks for 512."""
 MAX_REPLY_OCTETS: Final = 4 * MAX_REPLY_LINE
 """Octets of a reply with all its lines."""
 
@@ -34,10 +33,13 @@ class Dialog(asyncio.Protocol):
 
     `unasked` counts the octets that came when no reply was owed; they are dropped. After a reply
     that makes no sense nothing more is read: what follows can't be told apart from it.
+
+    `until` is a time of the event loop: TimeoutError is raised where a wait would last longer.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.unasked = 0
+        self.until = math.inf
         self.lost = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._transport = transport
@@ -49,6 +51,7 @@ class Dialog(asyncio.Protocol):
         self._ended_by: Exception | None = None
         self._waiter: asyncio.Future[_Woken] | None = None
         self._due = 0.0
+        self._rings_at = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._paused = False
         transport.set_protocol(self)
@@ -58,6 +61,11 @@ class Dialog(asyncio.Protocol):
         """Whether a command can be sent and its answer be told: connected, and none is owed."""
         in_step = not (self._owed or self._replies or self._senseless)
         return in_step and not self._ended and not self._transport.is_closing()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it is usable, and the host has never said anything that it was not asked."""
+        return not self.unasked and self.usable
 
     @property
     def answered(self) -> bool:
@@ -80,8 +88,8 @@ class Dialog(asyncio.Protocol):
     async def room(self, within: float) -> Broken | None:
         """Wait until the network takes more, or the host answers; `within` counts seconds."""
         while self._paused and not (self._ended or self._replies):
-            if await self._woken(within) is _Woken.TOO_LATE:
-                return _too_late()
+            if await self._news(within) is _Woken.TOO_LATE:
+                return self._too_late()
         return self._broken() if self._ended else None
 
     async def answer(self, within: float) -> Answer:
@@ -89,9 +97,13 @@ class Dialog(asyncio.Protocol):
         while not self._replies:
             if self._ended:
                 return self._broken()
-            if await self._woken(within) is _Woken.TOO_LATE:
-                return _too_late()
+            if await self._news(within) is _Woken.TOO_LATE:
+                return self._too_late()
         return self._replies.popleft()
+
+    def heard(self) -> Reply | None:
+        """Return the next reply where it has come; None where it is to be waited for."""
+        return self._replies.popleft() if self._replies else None
 
     def take_rest(self) -> bytes:
         """Return what came of a reply that has no end, and forget it."""
@@ -108,7 +120,12 @@ class Dialog(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while (reply := self._next_reply()) is not None:
+        while self._owed and not self._senseless:
+            line, ended, rest = self._buffer.partition(b"\n")
+            if ended and (reply := reply_in(line)) is not None:
+                self._buffer = rest
+            elif (reply := self._next_reply()) is None:
+                break
             self._owed -= 1
             self._replies.append(reply)
         if self._buffer and (not self._owed or self._senseless):
@@ -139,30 +156,38 @@ class Dialog(asyncio.Protocol):
         self._ended_by = self._ended_by or error
         self._wake(_Woken.BY_NEWS)
 
-    async def _woken(self, within: float) -> _Woken:
-        """Wait until something happens on the connection; `within` counts seconds."""
-        self._due = self._loop.time() + within
+    def _news(self, within: float) -> asyncio.Future[_Woken]:
+        """Return what is done when something happens on the connection; `within` counts seconds."""
+        due = self._due = min(self._loop.time() + within, self.until)
         # The alarm of an earlier wait stays set: it looks again when it rings too early, so that a
         # connection sets one for many waits.
-        if self._alarm is not None and self._alarm.when() > self._due:
+        if self._alarm is not None and self._rings_at > due:
             self._alarm.cancel()
             self._alarm = None
         if self._alarm is None:
-            self._alarm = self._loop.call_at(self._due, self._ring)
-        self._waiter = self._loop.create_future()
-        try:
-            return await self._waiter
-        finally:
-            self._waiter = None
+            self._set_alarm()
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def _set_alarm(self) -> None:
+        self._rings_at = self._due
+        self._alarm = self._loop.call_at(self._due, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() < self._due:
-            self._alarm = self._loop.call_at(self._due, self._ring)
+            self._set_alarm()
         else:
             self._wake(_Woken.TOO_LATE)
+
+    def _too_late(self) -> Broken:
+        """Return that the host gave no answer in time; raise where nobody's time is left."""
+        error = TimeoutError()
+        if self._due >= self.until:
+            raise error
+        return Broken.by(error)
 
     def _wake(self, how: _Woken) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -174,9 +199,7 @@ class Dialog(asyncio.Protocol):
         return Broken.by(error)
 
     def _next_reply(self) -> Reply | None:
-        """Take a whole reply out of the buffer; None where there is none yet, or none is owed."""
-        if not self._owed or self._senseless:
-            return None
+        """Take a reply of any number of lines out of the buffer; None where there is none yet."""
         buffer = self._buffer
         texts: list[bytes] = []
         start = 0
@@ -200,7 +223,3 @@ class Dialog(asyncio.Protocol):
         text = readable(self._buffer[:end]).strip()
         self._buffer = self._buffer[end:]
         return Reply(code=-1, text=text)
-
-
-def _too_late() -> Broken:
-    return Broken.by(TimeoutError())

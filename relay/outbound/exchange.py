@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,13 +63,22 @@ class Exchange:
         return self._dialog is not None and self._dialog.usable
 
     @property
-    def unasked(self) -> int:
-        """Octets that came in no answer to anything."""
-        return 0 if self._dialog is None else self._dialog.unasked
+    def trusted(self) -> bool:
+        """Whether it is idle, and the host has said nothing that it was not asked."""
+        return self._dialog is not None and self._dialog.trusted
+
+    def end_by(self, until: float | None) -> None:
+        """Raise TimeoutError from now on where a wait would last longer; None for no such time.
+
+        `until` is a time of the event loop.
+        """
+        if self._dialog is not None:
+            self._dialog.until = math.inf if until is None else until
 
     def turn_to(self, transcript: TranscriptLog) -> None:
         """Keep the dialog in another transcript from now on."""
-        transcript.hide(*self._hidden)
+        if self._hidden:
+            transcript.hide(*self._hidden)
         self._transcript = transcript
 
     def hide(self, *secrets: str) -> None:
@@ -98,7 +108,18 @@ class Exchange:
         """
         if not asked_before:
             self._transcript.command(Direction.SENT, readable(line), encrypted=self.encrypted)
-        return await self._answer()
+        if self._dialog is None:
+            return _gone()
+        return self._told(await self._dialog.answer(self._timeout))
+
+    def heard(self, line: bytes, *, asked_before: bool) -> Answer | None:
+        """Return what `answer_to` does where the answer has come; None where it has not."""
+        reply = None if self._dialog is None else self._dialog.heard()
+        if reply is None:
+            return None
+        if not asked_before:
+            self._transcript.command(Direction.SENT, readable(line), encrypted=self.encrypted)
+        return self._told(reply)
 
     async def body(self, stuffed: bytes, *, note: str) -> BodyResult:
         """Send the lines of a message, dots doubled, and the end of data; read the confirmation.
@@ -127,7 +148,7 @@ class Exchange:
                 return BodyResult(answer=await self._answer(), sent=sent)
             if broken is not None:
                 return BodyResult(answer=broken, sent=False)
-        return BodyResult(answer=await self._answer(), sent=True)
+        return BodyResult(answer=self._told(await dialog.answer(self._timeout)), sent=True)
 
     async def quit(self) -> None:
         """Say QUIT, and wait up to `CLOSE_TIMEOUT` for an answer, whatever it is."""
@@ -158,10 +179,14 @@ class Exchange:
         return self._dialog.write(b"\r\n".join((*lines, b"")), replies=len(lines))
 
     async def _answer(self) -> Answer:
-        dialog = self._dialog
-        if dialog is None:
+        if self._dialog is None:
             return _gone()
-        answer = await dialog.answer(self._timeout)
+        return self._told(await self._dialog.answer(self._timeout))
+
+    def _told(self, answer: Answer) -> Answer:
+        """Keep an answer in the transcript, and return it without what is to be hidden."""
+        dialog = self._dialog
+        assert dialog is not None
         if isinstance(answer, Broken):
             if rest := dialog.take_rest():
                 self._transcript.note(f"received without an end: {readable(rest)}")

@@ -99,7 +99,7 @@ class SessionPool:
         waiting = self._idle.get(_host(key.hop), ())
         now = asyncio.get_running_loop().time()
         for idle in reversed(waiting):
-            if idle.key != key:
+            if idle.key is not key and idle.key != key:
                 continue
             if idle.until > now and idle.session.usable:
                 self._forget(idle)

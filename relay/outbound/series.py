@@ -42,6 +42,18 @@ class Series:
         self._answers.append(answer)
         return answer
 
+    def heard(self) -> Answer | None:
+        """Return the next command's answer where it came with another's; None where it did not."""
+        if not self._together:
+            return None
+        number = len(self._answers)
+        asked_before = number < self._asked
+        answer = self._exchange.heard(self._commands[number], asked_before=asked_before)
+        if answer is not None:
+            self._asked = number + 1
+            self._answers.append(answer)
+        return answer
+
     @property
     def _left(self) -> bool:
         return len(self._answers) < len(self._commands)

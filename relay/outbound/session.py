@@ -223,7 +223,15 @@ class OutboundSession:
     @property
     def usable(self) -> bool:
         """Whether the host still listens, and has said nothing that it was not asked."""
-        return self._exchange is not None and self._exchange.idle and not self._exchange.unasked
+        return self._exchange is not None and self._exchange.trusted
+
+    def end_by(self, until: float | None) -> None:
+        """Let whoever waits on a host from now on get TimeoutError at `until`; None for nobody.
+
+        It is a time of the event loop. Opening is not bounded by it.
+        """
+        if self._exchange is not None:
+            self._exchange.end_by(until)
 
     def turn_to(self, session_id: str) -> None:
         """Begin the record of another message, which has to be admitted anew."""

@@ -97,9 +97,9 @@ class Admitted:
     async def _transact(
         self, prepared: Prepared, recipients: Sequence[str]
     ) -> tuple[RecipientOutcome, ...]:
-        outcomes: dict[str, Outcome] = {
-            recipient: outcome_of(refusal) for recipient, refusal in prepared.refused.items()
-        }
+        outcomes: dict[str, Outcome] = {}
+        for recipient, refusal in prepared.refused.items():
+            outcomes[recipient] = outcome_of(refusal)
         if not prepared.forward_paths:
             return _outcomes(recipients, outcomes)
         series = Series(self._exchange, _commands(prepared))
@@ -109,16 +109,16 @@ class Admitted:
             return self._end(answer, Stage.MAIL, recipients, outcomes)
 
         for recipient in prepared.forward_paths:
-            answer = await series.answer()
+            answer = series.heard() or await series.answer()
             if positive(answer):
                 continue
             if ends_session(answer):
                 return self._end(answer, Stage.RCPT, recipients, outcomes)
             outcomes[recipient] = outcome_of(failure_of(answer, Stage.RCPT))
-        if all(recipient in outcomes for recipient in prepared.forward_paths):
+        if len(outcomes) == len(prepared.refused) + len(prepared.forward_paths):
             return _outcomes(recipients, outcomes)
 
-        answer = await series.answer()
+        answer = series.heard() or await series.answer()
         if not (isinstance(answer, Reply) and answer.code == START_INPUT):
             return self._end(answer, Stage.DATA, recipients, outcomes)
         body = await self._exchange.body(
@@ -170,14 +170,11 @@ class Admitted:
 
 
 def _commands(prepared: Prepared) -> list[bytes]:
-    return [
-        b" ".join((b"MAIL", prepared.reverse_path, *prepared.options)),
-        *(
-            b" ".join((b"RCPT", path, *prepared.recipient_options[recipient]))
-            for recipient, path in prepared.forward_paths.items()
-        ),
-        b"DATA",
-    ]
+    commands = [b" ".join((b"MAIL", prepared.reverse_path, *prepared.options))]
+    for recipient, path in prepared.forward_paths.items():
+        commands.append(b" ".join((b"RCPT", path, *prepared.recipient_options[recipient])))
+    commands.append(b"DATA")
+    return commands
 
 
 def _outcomes(

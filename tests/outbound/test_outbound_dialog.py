@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import weakref
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -49,6 +51,39 @@ async def test_a_reply_in_time_and_one_too_late() -> None:
         else:
             assert isinstance(answer, Broken)
             assert answer.problem is ConnectionProblem.TIMEOUT
+    dialog.connection_lost(None)
+
+
+@pytest.mark.parametrize("waits", [Dialog.answer, Dialog.room])
+async def test_no_wait_goes_on_when_nobody_has_time_left(
+    waits: Callable[[Dialog, float], Awaitable[object]],
+) -> None:
+    dialog = Dialog(Wire())
+    dialog.write(b"NOOP\r\nNOOP\r\n", replies=2)
+    dialog.pause_writing()
+    loop = asyncio.get_running_loop()
+    dialog.until = loop.time() + SOON
+    with pytest.raises(TimeoutError):
+        await waits(dialog, LONG)
+    assert loop.time() >= dialog.until
+    dialog.data_received(b"250 ok\r\n")
+    # What has come need not be waited for.
+    assert await dialog.answer(LONG) == OK
+    with pytest.raises(TimeoutError):
+        await dialog.answer(LONG)
+    dialog.until = math.inf
+    loop.call_soon(dialog.data_received, b"250 ok\r\n")
+    assert await dialog.answer(LONG) == OK
+    dialog.connection_lost(None)
+
+
+async def test_what_has_come_is_heard_without_a_wait() -> None:
+    dialog = Dialog(Wire())
+    dialog.write(b"NOOP\r\nNOOP\r\n", replies=2)
+    assert dialog.heard() is None
+    dialog.data_received(b"250 ok\r\n250-half")
+    assert dialog.heard() == OK
+    assert dialog.heard() is None
     dialog.connection_lost(None)
 
 

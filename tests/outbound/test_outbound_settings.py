@@ -233,7 +233,7 @@ def test_only_an_admitted_session_can_send() -> None:
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
     assert public(OutboundSession) == {
-        *("abort", "admit", "close", "connect", "evidence", "keep", "note", "open"),
+        *("abort", "admit", "close", "connect", "end_by", "evidence", "keep", "note", "open"),
         *("outlived", "record", "turn_to", "usable"),
     }
     assert public(NotAdmitted) == {"failure", "verdict"}
