@@ -7,12 +7,13 @@ import contextlib
 import ipaddress
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from relay.cli.console import fail
+from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.lab.lab import Lab

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from relay.config.file_shape import HostShape, PolicyShape, RelayShape, WrittenWhere
@@ -21,6 +20,7 @@ from relay.core.destinations import (
     ToScenario,
 )
 from relay.core.email_relays import EmailRelays
+from relay.core.light_dataclass import dataclass
 from relay.core.routing import ClearText, Dns, RelayHost, RouteRule, Routing
 from relay.core.salesforce import InvalidDomains
 from relay.core.settings import TlsMode

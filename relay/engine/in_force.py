@@ -7,10 +7,11 @@ force; hence a reload reads them anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
 from relay.core.delivery import Policy
+from relay.core.light_dataclass import dataclass
 from relay.engine.ways import Ways
 from relay.lab.authority import LabAuthority
 from relay.tls.contexts import ClientContexts

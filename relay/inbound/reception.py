@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from relay.core.content import ContentFacts
 from relay.core.delivery import BareLineEnds
+from relay.core.light_dataclass import dataclass
 from relay.inbound import replies
 from relay.inbound.content import ContentProblem, ContentReader, Share
 from relay.inbound.limits import InboundLimits

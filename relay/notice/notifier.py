@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -21,6 +20,7 @@ from relay.core.addresses import Address, Domain, parse_address
 from relay.core.clock import Clock
 from relay.core.codebook import CodeBook
 from relay.core.faults import TlsFault
+from relay.core.light_dataclass import dataclass
 from relay.core.notices import (
     Bounced,
     FirstTlsFailure,
