@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from typing import Final
 
 _FIRST: Final = 12_000
-_END: Final = 32_000
-"""Linux gives ports from 32768 on, other systems from 49152 on."""
+_END: Final = 20_000
+"""Behind it are the ports of the shells that run the pages' commands; Linux gives ports from 32768
+on, other systems from 49152 on."""
 _PARTS: Final = 8
 
 _WIDTH: Final = (_END - _FIRST) // _PARTS
