@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from relay.audit.what_if import Asked
 from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.formats.destination_list import Listed
 from relay.journal.api import MessageRecord
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 
@@ -21,7 +22,6 @@ from relay.audit.check_verdicts import Expectation, SettingVerdict, verdicts
 from relay.audit.on_record import DomainRecord
 from relay.core.addresses import Domain
 from relay.core.destinations import SMTP_PORT
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     ConnectionFailure,
     ConnectionProblem,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final, assert_never
@@ -28,7 +28,6 @@ from relay.core.evidence import HandshakeDone, HandshakeFailed, HandshakeProblem
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, FaultKind, TlsFault
 from relay.core.ids import ENTROPY_BITS, make_id
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Session
 from relay.core.routing import Hop
 from relay.core.settings import TlsSetting, TlsVersion

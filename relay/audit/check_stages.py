@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 
 from relay.core.evidence import HandshakeDone, NotTried
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Session
 from relay.core.settings import TlsMode
 from relay.core.transcripts import Direction, Line

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from typing import Final
 
 from relay.core.addresses import Domain, parse_domain
 from relay.core.destinations import SMTP_PORT, Destination, ToHost, ToMxOrHost, ToScenario
-from relay.core.light_dataclass import dataclass
 from relay.core.routing import LAB_DOMAIN
 from relay.core.settings import TlsMode
 from relay.lab.catalogue import RECEIVER_OF_HOST, find_scenario

@@ -6,6 +6,7 @@ The same `forecast` answers that `what-if` asks, so that a check, a forecast and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import assert_never
 
@@ -13,7 +14,6 @@ from relay.audit.forecast import Dropped, Passes, Refused, Unknown, forecast
 from relay.audit.on_record import DomainRecord, Records
 from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.core.rejudging import Unseen
 from relay.core.settings import Protection, TlsSetting, TlsVersion

@@ -7,10 +7,10 @@ out what it chose until it chooses none. Every session ends with QUIT; none has 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 from relay.core.evidence import HandshakeDone, HandshakeFailed, NotTried
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Session
 from relay.core.settings import TlsVersion
 from relay.tls.contexts import ClientContexts

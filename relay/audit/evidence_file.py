@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,6 @@ from relay.audit.on_record import DomainRecord
 from relay.core.addresses import parse_address
 from relay.core.evidence import NotTried, TlsEvidence
 from relay.core.jsonform import to_json
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

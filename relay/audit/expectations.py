@@ -9,10 +9,10 @@ and 000206241 (codes and texts).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import Protection, TlsSetting
 
 _DECISIONS: Final = """

@@ -6,6 +6,7 @@ would open a session, the record is read. Where the record does not say, that is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
@@ -15,7 +16,6 @@ from relay.core.bounces import EXPIRED
 from relay.core.codebook import CodeEntry
 from relay.core.delivery import Policy, Way
 from relay.core.destinations import ToNowhere
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     Deferred,
     Delivered,

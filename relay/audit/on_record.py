@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.destinations import ToCapture
 from relay.core.evidence import HandshakeDone, TlsEvidence
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, Outcome
 from relay.core.records import Attempt, Session
 from relay.core.routing import Hop, RouteMatch, RouteOrigin

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +17,6 @@ from relay.audit.on_record import DomainRecord, HostRecord
 from relay.core.addresses import Domain
 from relay.core.destinations import Destination, ToCapture, ToMailDomain
 from relay.core.evidence import HandshakeDone
-from relay.core.light_dataclass import dataclass
 from relay.core.routing import ONE_TRY, Hop, RouteMatch, RouteOrigin, route
 from relay.core.settings import TlsSetting, TlsVersion
 from relay.core.tls_policy import TlsPolicy, TrustAnchors

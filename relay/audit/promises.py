@@ -10,11 +10,11 @@ what honest senders may settle either way is not held against them. Nothing here
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final, assert_never
 
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import TlsSetting
 
 KNOWN_GOOD: Final = "good"

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, unique
 from typing import Final, assert_never
 
 from relay.audit.promises import KNOWN_GOOD, Delivery, MayShow, Promise
-from relay.core.light_dataclass import dataclass
 from relay.core.transcripts import Direction, Line
 from relay.lab.received import ReceivedMessage, ReceivedSession
 

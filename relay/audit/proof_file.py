@@ -13,7 +13,7 @@ import json
 import platform
 import ssl
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +22,6 @@ from relay import __version__
 from relay.audit.proof import Reported, Told, Verdict
 from relay.audit.prove import ScenarioRecord, judge_again, promises_of
 from relay.core.jsonform import Json, to_json
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import TlsSetting
 
 if TYPE_CHECKING:

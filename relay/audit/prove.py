@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -24,7 +24,6 @@ from relay.audit.proof import (
     is_settled,
     judge_scenario,
 )
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Reading
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsSetting

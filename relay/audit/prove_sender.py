@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import formatdate
 from typing import Final
@@ -11,7 +11,6 @@ import aiosmtplib
 
 from relay.audit.promises import KNOWN_GOOD
 from relay.audit.proof import Marked, Reported, Told, mark_of
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 from relay.core.routing import LAB_DOMAIN
 

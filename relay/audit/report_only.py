@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from relay.core.addresses import Domain, parse_address
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt
 from relay.core.rejudging import NotObserved
 from relay.core.settings import TlsSetting

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from relay.audit.expectations import Expected
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import Protection, TlsSetting
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
@@ -14,7 +15,6 @@ from relay.audit.forecast import Dropped, Forecast, Passes, Refused, Unknown, fo
 from relay.audit.on_record import Records
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import Protection
 from relay.tls.trust import TrustStores
 

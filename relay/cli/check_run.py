@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relay.cli.console import fail
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.audit.check import Check

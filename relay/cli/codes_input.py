@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Final
 
 from relay.core.code_explain import Explanation, Finality, explain
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Reading
 
 MAX_OCTETS: Final = 50_000_000

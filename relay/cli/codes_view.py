@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +16,6 @@ from relay.core.code_meanings import REPLY_CODES
 from relay.core.code_sources import Meaning
 from relay.core.codebook import CodeBook
 from relay.core.failure_kinds import FailureKind
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Reading
 from relay.core.settings import TlsSetting
 from relay.lab.catalogue import SCENARIOS

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from relay.cli.console import fail
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.core.faults import TlsFault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +41,6 @@ from relay.cli.web_port import (
     web_lines,
     web_options,
 )
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.core.fault_scripts import FaultScript

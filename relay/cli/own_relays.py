@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
@@ -13,7 +14,6 @@ import aiosmtplib
 
 from relay.audit.runner import Arrived, Look, RelayUnderTest, Sent
 from relay.config.policy_file import load_policy_text
-from relay.core.light_dataclass import dataclass
 from relay.core.records import ReplyMode
 from relay.core.replies import Reply
 from relay.core.settings import Protection, TlsSetting

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from relay.audit.promises import KNOWN_GOOD, PROMISES
 from relay.cli.console import fail
 from relay.config.values import FileValueError, read_duration
-from relay.core.light_dataclass import dataclass
 from relay.core.scenarios import Family
 from relay.core.settings import TlsSetting
 from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS

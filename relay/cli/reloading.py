@@ -13,12 +13,10 @@ import logging
 import os
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import Enum, unique
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.engine.relay import Relay

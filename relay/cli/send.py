@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, localtime, make_msgid
@@ -19,7 +20,6 @@ from relay.cli.console import ExitCode, fail, print_json
 from relay.cli.send_view import as_json, exit_code, follow, tell
 from relay.cli.serving import read_serving
 from relay.cli.state import StateDir, StateOption
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.core.replies import Reply

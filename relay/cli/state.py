@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from relay.core.light_dataclass import dataclass
 
 
 def default_state_dir() -> Path:

@@ -7,13 +7,12 @@ import contextlib
 import ipaddress
 import os
 from collections.abc import AsyncIterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from relay.cli.console import fail
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.lab.lab import Lab

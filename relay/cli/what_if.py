@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,6 @@ from relay.cli.moments import FORMS, moment
 from relay.cli.reporting import HtmlOption, JunitOption, ReportJsonOption, deliver
 from relay.cli.state import StateDir, StateOption
 from relay.cli.what_if_sources import Chosen, Lists
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

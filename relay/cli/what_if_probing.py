@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from relay.cli.console import console, fail
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from relay.audit.on_record import DomainRecord

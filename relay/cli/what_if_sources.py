@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 import typer
 
 from relay.cli.console import ExitCode, console, fail
-from relay.core.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

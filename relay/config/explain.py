@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.codebook import CodeBook
 from relay.core.delivery import Policy
@@ -14,7 +16,6 @@ from relay.core.destinations import (
     tls_modes,
 )
 from relay.core.failure_kinds import FailureKind
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.core.records import ReplyMode
 from relay.core.routing import ClearText, RouteOrigin

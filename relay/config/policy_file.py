@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,6 @@ from relay.config.validate import Report, validate
 from relay.config.yaml_source import decode_yaml, read_yaml
 from relay.config.yaml_tree import SourceTree
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 
 DEFAULT_POLICY: Final = "required-verify"
 """The shipped policy that holds where none is named."""

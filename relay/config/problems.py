@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum, unique
 
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 
 KeyPath = tuple[str | int, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -33,7 +33,6 @@ from relay.core.email_relays import (
     EmailRelays,
     Secret,
 )
-from relay.core.light_dataclass import dataclass
 from relay.core.salesforce import EmailRelayTls
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import TlsPolicy

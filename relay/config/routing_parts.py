@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from relay.config.file_shape import HostShape, PolicyShape, RelayShape, WrittenWhere
@@ -20,7 +21,6 @@ from relay.core.destinations import (
     ToScenario,
 )
 from relay.core.email_relays import EmailRelays
-from relay.core.light_dataclass import dataclass
 from relay.core.routing import ClearText, Dns, RelayHost, RouteRule, Routing
 from relay.core.salesforce import InvalidDomains
 from relay.core.settings import TlsMode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relay.config.file_shape import PolicyShape, SalesforceShape, TlsChoices
@@ -11,7 +11,6 @@ from relay.config.problems import KeyPath
 from relay.config.validate import Report
 from relay.config.yaml_tree import SourceTree
 from relay.core.addresses import DomainPattern, covering_patterns
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.core.settings import OnBadCertificate, PolicyMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -11,7 +12,6 @@ from relay.config.file_shape import PolicyShape, Shape, keys_of, shape_at
 from relay.config.problems import KeyPath, Problem, did_you_mean, nearest, path_text
 from relay.config.values import describe
 from relay.config.yaml_tree import ListNode, SourceTree
-from relay.core.light_dataclass import dataclass
 
 MAY_BE_EMPTY: Final = frozenset(
     {

@@ -7,10 +7,9 @@ after some of its values were found wrong; list items keep the index that they h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from relay.config.problems import KeyPath, Problem
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 
 Scalar = None | bool | int | float | str

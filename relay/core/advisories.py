@@ -7,9 +7,8 @@ The order of `AdvisoryKind` is the order in which advisories are reported.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
-
-from relay.core.light_dataclass import dataclass
 
 
 @unique

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
 from typing import assert_never
 
 from relay.core.addresses import domain_of
 from relay.core.contacts import address_key
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Bounce, BounceAction
 from relay.core.salesforce_view import FlagReason
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -10,7 +11,6 @@ from relay.core.failure_kinds import failure_kind
 from relay.core.failure_remedies import REMEDIES
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, ResultType, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     ConnectionFailure,
     DnsFailure,

@@ -7,6 +7,7 @@ texts of others do, or something that a host says of a recipient, a sender or it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final
@@ -15,7 +16,6 @@ from relay.core.failure_kinds import FailureKind, fault_failure_kind
 from relay.core.failure_remedies import REMEDIES
 from relay.core.fault_cards import FAULTS
 from relay.core.faults import FaultKind, TlsFault
-from relay.core.light_dataclass import dataclass
 
 
 @unique

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
@@ -16,7 +17,6 @@ from relay.core.code_lists import PARDOT_ENHANCED_CODES, PARDOT_REPLY_CODES, SAL
 from relay.core.code_meanings import CLASSES, ENHANCED_CODES, REPLY_CODES, SPECIAL, SUBJECTS
 from relay.core.code_phrases import BY_ENHANCED, BY_REPLY, BY_WHOLE_CODE, PHRASES
 from relay.core.code_sources import Meaning, Source
-from relay.core.light_dataclass import dataclass
 
 MAX_LINE: Final = 4000
 """Characters looked at; a reply has at most 512 octets a line (RFC 5321 section 4.5.3.1.5)."""

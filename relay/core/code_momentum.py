@@ -6,10 +6,10 @@ empty, is that of Salesforce Knowledge 000388924.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from relay.core.code_causes import Cause
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import StatusCode
 
 

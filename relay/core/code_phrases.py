@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -15,7 +16,6 @@ from relay.core.code_causes import CAUSES_OF_KIND, Cause
 from relay.core.code_sources import Source
 from relay.core.codebook_data import CODE_BOOKS
 from relay.core.failure_kinds import FailureKind
-from relay.core.light_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

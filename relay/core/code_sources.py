@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import TypeVar
-
-from relay.core.light_dataclass import dataclass
 
 _K = TypeVar("_K", int, str)
 

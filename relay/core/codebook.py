@@ -7,12 +7,11 @@ own refusal is never rewritten: its code and words are passed on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from relay.core.failure_kinds import FailureKind, failure_kind
 from relay.core.faults import FaultKind, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Failure, PeerRefusal, TlsRefusal
 from relay.core.replies import Reply, StatusCode
 from relay.core.salesforce import RefusedStarttls

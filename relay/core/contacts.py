@@ -7,11 +7,11 @@ its address since that was last cleared, so nothing is written twice and nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 
 from relay.core.addresses import parse_address
-from relay.core.light_dataclass import dataclass
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind
 

@@ -8,9 +8,8 @@ who changes the octets looks again, or asks `behind` where lines are put in fron
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Final
-
-from relay.core.light_dataclass import dataclass
 
 _LONG: Final = 4096
 """Octets from which on it pays to look for single dots first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, unique
 from types import MappingProxyType
@@ -11,7 +11,6 @@ from types import MappingProxyType
 from relay.core.addresses import Domain
 from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Failure
 from relay.core.records import ReplyMode
 from relay.core.routing import (

@@ -13,10 +13,10 @@ ToRecipientDomain   in a policy only: stands for the mail exchangers of whatever
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 from relay.core.addresses import Domain
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import TlsMode
 
 SMTP_PORT: Final = 25

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
-
-from relay.core.light_dataclass import dataclass
 
 _ESCAPE: Final = re.compile(rb"\+([0-9A-F]{2})")
 

@@ -6,14 +6,13 @@ Sources: Salesforce Object Reference, EmailRelay and EmailDomainFilter; Knowledg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final
 
 from relay.core.addresses import EVERY_DOMAIN, Domain, DomainPattern
 from relay.core.destinations import Destination
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import RuleOrigin, TlsPolicy, TlsRule

@@ -8,11 +8,11 @@ chain that never came.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Literal
 
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 from relay.core.settings import TlsMode, TlsVersion
 

@@ -7,11 +7,11 @@ constraint and a path-length violation under certificate-not-trusted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from relay.core.faults import FaultClass, FaultKind, ResultType, TlsFault
-from relay.core.light_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, unique
 from typing import Final, Literal, assert_never
 
 from relay.core.addresses import EVERY_DOMAIN, DomainPattern, parse_address
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.core.replies import Reply
 

@@ -7,9 +7,8 @@ first one names the code.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
-
-from relay.core.light_dataclass import dataclass
 
 
 @unique

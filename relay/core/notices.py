@@ -9,7 +9,7 @@ window in which nothing happened ends the matter, and the next occasion is told 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final, NamedTuple, assert_never
@@ -19,7 +19,6 @@ from relay.core.bounces import explain_failure
 from relay.core.codebook import CodeBook
 from relay.core.fault_cards import card
 from relay.core.faults import TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Deferred, Failed, TlsRefusal
 from relay.core.records import Attempt, Bounce
 from relay.core.replies import StatusCode

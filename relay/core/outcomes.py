@@ -12,12 +12,12 @@ A failure is a closed union; its first axis is who is at fault:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Literal, Self, assert_never
 
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 from relay.core.settings import Protection, TlsSetting
 

@@ -6,7 +6,7 @@ Envelope ──< Attempt >── Session          one Attempt: one try of one me
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
 
@@ -14,7 +14,6 @@ from relay.core.advisories import Advisory
 from relay.core.dsn import DsnRequest
 from relay.core.evidence import TlsEvidence
 from relay.core.faults import ResultType, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Outcome, Stage
 from relay.core.rejudging import NotObserved
 from relay.core.replies import StatusCode

@@ -17,6 +17,7 @@ evidence does not contain; None says that `examine` and `judge` may be asked. No
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Literal, assert_never
 
@@ -29,7 +30,6 @@ from relay.core.evidence import (
 )
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import Starttls, TlsMode, TlsVersion
 from relay.core.tls_policy import TlsPolicy
 

@@ -18,7 +18,7 @@ preferred to it, for they would pass the message on to it (RFC 5321 section 5.1)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, unique
 from types import MappingProxyType
@@ -36,7 +36,6 @@ from relay.core.destinations import (
     ToScenario,
 )
 from relay.core.email_relays import DomainFilter, EmailRelay, EmailRelays
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure
 from relay.core.places import Place
 from relay.core.salesforce import InvalidDomains, OnTlsFailure

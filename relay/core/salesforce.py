@@ -6,11 +6,11 @@ silent; its first member is the default. `docs/salesforce.md` names the source o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
 from relay.core.addresses import Domain
-from relay.core.light_dataclass import dataclass
 
 
 @unique

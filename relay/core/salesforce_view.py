@@ -13,12 +13,12 @@ hence `FlagContactOn`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final, assert_never
 
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import StatusCode
 from relay.core.salesforce import BounceManagement, BounceRule, FlagContactOn, MatchingRecords
 from relay.core.user_unknown import says_user_unknown

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
 
 from relay.core.advisories import AdvisoryKind
 from relay.core.faults import FaultKind
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Stage
 from relay.core.settings import TlsMode
 

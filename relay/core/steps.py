@@ -23,11 +23,11 @@ session is judged under `InClear.NOT_YET`, so that the verdict can only be to re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Literal, assert_never
 
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     Deferred,
     Delivered,

@@ -7,12 +7,11 @@ were in clear by plan say nothing about a domain's TLS and are passed over.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final, assert_never
 
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt
 from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver, RetryInClear, Terminate

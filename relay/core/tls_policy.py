@@ -8,7 +8,7 @@ for each label of the domain and the answer says which entry won, where it stand
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import assert_never
@@ -20,7 +20,6 @@ from relay.core.addresses import (
     candidate_patterns,
     covering_patterns,
 )
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.core.settings import (
     OnBadCertificate,

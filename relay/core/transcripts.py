@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import code_text
 
 MAX_LINE: Final = 2000

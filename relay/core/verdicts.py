@@ -9,6 +9,7 @@ hand-typed table in `tests/core/decisions.txt` is the outside view of it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 from relay.core.evidence import (
@@ -20,7 +21,6 @@ from relay.core.evidence import (
 )
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import OnBadCertificate, OnNoTls, Protection, Starttls, TlsMode
 from relay.core.tls_policy import TlsPolicy
 

@@ -14,11 +14,11 @@ these for it.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from relay.core.addresses import MAX_LOCAL_PART, Address, Domain, parse_address
 from relay.core.ids import ID_FORM
-from relay.core.light_dataclass import dataclass
 
 _PARTS: Final = "__"
 _AT: Final = "="

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from relay.core.clock import Clock
 from relay.core.destinations import ToNowhere
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     Delivered,
 )

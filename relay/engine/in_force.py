@@ -7,11 +7,10 @@ force; hence a reload reads them anew.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Self
 
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.engine.ways import Ways
 from relay.lab.authority import LabAuthority
 from relay.tls.contexts import ClientContexts

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import assert_never
 
 from relay.core.addresses import Domain, domain_of
 from relay.core.codebook import CodeBook
 from relay.core.contacts import address_key
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Deferred, Delivered, Failed, Outcome, TlsRefusal
 from relay.core.records import Attempt, Bounce, BounceAction, Envelope
 from relay.core.replies import StatusCode

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from relay.core.addresses import Domain
-from relay.core.light_dataclass import dataclass
 from relay.journal.api import NewMessage
 
 LOOK_AHEAD: Final = 1000

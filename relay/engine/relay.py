@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from ssl import SSLContext
@@ -19,7 +19,6 @@ from relay.core.clock import Clock
 from relay.core.delivery import Policy
 from relay.core.fault_scripts import FaultScript
 from relay.core.ids import IdMaker
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Session
 from relay.engine.accepting import Acceptor
 from relay.engine.attempts import Attempts

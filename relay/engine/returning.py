@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -20,7 +20,6 @@ from relay.core.bounces import make_returned_bounce
 from relay.core.codebook import CodeEntry
 from relay.core.contacts import address_key
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.core.records import (
     Bounce,
     BounceAction,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
@@ -17,7 +17,6 @@ from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
 from relay.core.content import ContentFacts
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt, Envelope, Session
 from relay.core.routing import Plan, RetrySchedule
 from relay.core.steps import Done, GiveUp, NoHost, Step, Tried, Try, Wait, hurried, next_step

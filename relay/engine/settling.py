@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
@@ -11,7 +12,6 @@ from relay.core.addresses import domain_of, parse_address
 from relay.core.bounces import make_bounce
 from relay.core.delivery import Policy
 from relay.core.dsn import Notify
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Delivered
 from relay.core.records import (
     Attempt,

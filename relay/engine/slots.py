@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
 
-from relay.core.light_dataclass import dataclass
 from relay.core.routing import Hop
 
 _Host: TypeAlias = tuple[str, int]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from relay.core.clock import Clock
-from relay.core.light_dataclass import dataclass
 from relay.engine.queue import Queue
 from relay.journal.api import (
     Batch,

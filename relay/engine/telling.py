@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
-from relay.core.light_dataclass import dataclass
 from relay.journal.api import JournalReader, NewMessage
 from relay.notice.admin_mail import AdminMail
 from relay.notice.channel import Channel

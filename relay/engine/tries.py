@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
 from relay.core.content import ContentFacts
 from relay.core.delivery import Reuse
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     ConnectionFailure,
     ConnectionProblem,

@@ -10,12 +10,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
 
 from relay.core.addresses import parse_address
 from relay.core.contacts import Contact, ContactObject, ContactStatus
-from relay.core.light_dataclass import dataclass
 
 COLUMNS: Final = (
     "Object",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from relay.core.addresses import Domain, parse_address, parse_domain
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.formats.email_log_reader import SHOWN, LogProblem
 

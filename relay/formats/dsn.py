@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from email import policy as email_policy
 from email.message import EmailMessage, Message
@@ -11,7 +12,6 @@ from enum import Enum, unique
 from typing import Final, cast
 
 from relay.core.dsn import ReturnContent, decode_xtext
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Bounce, Envelope
 from relay.core.replies import StatusCode
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.utils import parseaddr
 from itertools import islice
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Reading
 from relay.core.replies import Reply, StatusCode
 

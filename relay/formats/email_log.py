@@ -9,12 +9,12 @@ not documented; here they follow the relay's address.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, unique
 from typing import Final, Protocol, TextIO
 
 from relay.core.evidence import HandshakeDone
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Delivered, Stage
 from relay.core.records import (
     Attempt,

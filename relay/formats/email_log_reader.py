@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
 from relay.core.addresses import parse_address
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.formats.email_log import Column, LogRow, MailEvent
 

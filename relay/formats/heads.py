@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.formats.dsn import original_headers
 
 MAX_FIELD: Final = 998

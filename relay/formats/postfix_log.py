@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
 from relay.core.addresses import parse_address
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 from relay.formats.email_log_reader import SHOWN, LogProblem
 

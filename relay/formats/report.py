@@ -11,11 +11,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum, unique
 from importlib.resources import files
 from typing import assert_never
-
-from relay.core.light_dataclass import dataclass
 
 
 @unique

@@ -10,11 +10,10 @@ own kind, which names the token and its place. Source: SOQL and SOSL Reference, 
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.formats.soql_tokens import (
     DateLiteral,
     LikePattern,

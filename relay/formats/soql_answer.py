@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum, unique
 from functools import partial
 from itertools import islice
 from typing import Any, Final, assert_never
 
-from relay.core.light_dataclass import dataclass
 from relay.formats.soql import Condition, Name, Operator, Order, Query
 from relay.formats.soql_tokens import (
     DateLiteral,

@@ -7,11 +7,10 @@ Literals".
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum, unique
 from typing import Final, assert_never
-
-from relay.core.light_dataclass import dataclass
 
 
 @unique

@@ -8,13 +8,13 @@ aiosmtpd's own parser takes `<a@b` without its end, blanks and NUL inside an add
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from relay.core.addresses import parse_address
 from relay.core.codebook import CodeEntry
 from relay.core.dsn import RecipientRequest, ReturnContent
-from relay.core.light_dataclass import dataclass
 from relay.core.records import BodyType
 from relay.inbound import replies
 from relay.inbound.dsn_parameters import (

@@ -12,12 +12,11 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.places import Place
 
 _PREFIX: Final = "scrypt$"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.inbound.content import Share
 from relay.inbound.incoming import Incoming
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from relay.core.codebook import CodeEntry
 from relay.core.content import ContentFacts
 from relay.core.dsn import DsnRequest
-from relay.core.light_dataclass import dataclass
 from relay.core.records import BodyType, Session
 
 

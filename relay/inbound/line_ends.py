@@ -7,9 +7,8 @@ too can be told that a message ends where it doesn't: SMTP smuggling (CVE-2023-5
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
-
-from relay.core.light_dataclass import dataclass
 
 _FALSE_END: Final = re.compile(rb"(?:\r\n|\r|\n)\.(?:\r\n|\r|\n)")
 _FALSE_END_CORES: Final = (b"\n.\n", b"\n.\r", b"\r.\n", b"\r.\r")

@@ -9,13 +9,13 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final, assert_never
 
 from relay.core.addresses import parse_domain
 from relay.core.delivery import BareLineEnds
-from relay.core.light_dataclass import dataclass
 from relay.inbound.adapter import RelaySMTP
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from relay.core.content import ContentFacts
 from relay.core.delivery import BareLineEnds
-from relay.core.light_dataclass import dataclass
 from relay.inbound import replies
 from relay.inbound.content import ContentProblem, ContentReader, Share
 from relay.inbound.limits import InboundLimits

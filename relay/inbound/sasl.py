@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
-
-from relay.core.light_dataclass import dataclass
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
 """In the order of EHLO; LOGIN is a draft that never became an RFC and that clients still use."""

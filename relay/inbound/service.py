@@ -5,13 +5,12 @@ from __future__ import annotations
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from relay.core.codebook import CodeEntry
 from relay.core.delivery import BareLineEnds
-from relay.core.light_dataclass import dataclass
 from relay.inbound import replies
 from relay.inbound.content import Buffered
 from relay.inbound.credentials import Credentials

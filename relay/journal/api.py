@@ -8,12 +8,12 @@ quick, and works in any process beside the one writer. Records are those of `rel
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Protocol
 
 from relay.core.contacts import AddressBounce
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt, Bounce, Envelope, Session
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import JournalError, RecipientState
 from relay.journal.bodies import BodyFiles, name_of, names_in_use

@@ -12,12 +12,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from relay.core.contacts import Contact, ContactObject, address_key
-from relay.core.light_dataclass import dataclass
 from relay.journal.api import JournalError
 from relay.journal.codec import from_microseconds, to_microseconds
 from relay.journal.keys import storable

@@ -7,12 +7,12 @@ sessions that began before that moment go when no message is left that came in b
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, takewhile
 from typing import Final
 
 from relay.core.ids import make_id
-from relay.core.light_dataclass import dataclass
 from relay.journal.api import Deletion
 from relay.journal.sqlite_reader import Query, SqliteReader
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, unique
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import Protection
 from relay.journal.api import RecipientState
 from relay.journal.keys import domain_key, storable

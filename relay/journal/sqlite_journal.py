@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from relay.core.light_dataclass import dataclass
 from relay.journal.api import JournalError, JournalReader, JournalWriter, RecipientRef
 from relay.journal.bodies import BodyFiles, remove_left_over
 from relay.journal.lines import BounceLines

@@ -7,11 +7,11 @@ import binascii
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.journal.api import Batch, JournalError, NewMessage, RecipientState, RecipientUpdate
 from relay.journal.codec import decode

@@ -14,14 +14,13 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, assert_never
 
 import trustme
 
-from relay.core.light_dataclass import dataclass
 from relay.lab.issuing import ORGANIZATION, CertificateForm, Signer, issue
 from relay.lab.recipes import Digest, Issuer, KeyKind, Recipe, Sent
 from relay.lab.revocation import REVOKED_SERIAL, is_list_of, revocation_list

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from relay.core.addresses import parse_address
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 
 _ARGUMENT: Final = re.compile(

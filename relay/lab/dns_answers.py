@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Literal, assert_never
 
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import DnsProblem
 from relay.core.scenarios import Scenario
 

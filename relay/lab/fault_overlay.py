@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol, assert_never
 
@@ -15,7 +16,6 @@ from relay.core.fault_scripts import (
     FaultScript,
     Interference,
 )
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 from relay.lab.scripts import Answer, Ending, HangUp, LastReply, Raw, Silence
 

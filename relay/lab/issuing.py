@@ -7,7 +7,7 @@ identifiers, basic constraints, key usage. Libraries for tests make honest certi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final, assert_never
@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from relay.core.light_dataclass import dataclass
 from relay.lab.recipes import Digest, Extra, KeyKind, Purpose
 from relay.lab.sha1 import signed_with_sha1
 

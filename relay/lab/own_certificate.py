@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from relay.core.addresses import parse_domain
-from relay.core.light_dataclass import dataclass
 from relay.core.scenarios import Family, Scenario, ScenarioClass
 from relay.lab.authority import IssuedCertificate
 from relay.lab.catalogue import SCENARIOS

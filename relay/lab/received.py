@@ -7,11 +7,10 @@ left the sender, is read here and not in the sender's records.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.transcripts import Line, TranscriptLog
 
 MAX_SESSIONS: Final = 1000

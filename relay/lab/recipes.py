@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, unique
 from functools import cache
@@ -19,7 +20,6 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from relay.config.resources import shipped
-from relay.core.light_dataclass import dataclass
 
 _OFFSET: Final = re.compile(r"(?P<sign>[+-]?)(?P<number>\d{1,5})(?P<unit>[smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -9,10 +9,10 @@ declaration: the card for people, the script for the receiver.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final, Literal
 
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 from relay.core.scenarios import Scenario
 from relay.core.settings import TlsVersion

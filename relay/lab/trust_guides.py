@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
-
-from relay.core.light_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

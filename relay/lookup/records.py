@@ -6,9 +6,9 @@ dnspython is imported with the first question: most policies ask none.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import DnsProblem
 from relay.core.routing import Dns
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -20,7 +21,6 @@ from relay.core.addresses import Address, Domain, parse_address
 from relay.core.clock import Clock
 from relay.core.codebook import CodeBook
 from relay.core.faults import TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.notices import (
     Bounced,
     FirstTlsFailure,

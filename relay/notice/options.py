@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from relay.core.addresses import Address
-from relay.core.light_dataclass import dataclass
 
 SHORTEST_SECRET: Final = 16
 """Octets: what HMAC-SHA256 can be trusted with."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import aiosmtplib
 
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, PeerRefusal, Stage
 from relay.core.replies import Reply
 

@@ -9,12 +9,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import cast
 
 import aiosmtplib
 from aiosmtplib.response import SMTPResponse
 
-from relay.core.light_dataclass import dataclass
 from relay.core.replies import Reply
 from relay.core.transcripts import TranscriptLog
 from relay.outbound.answers import TROUBLE, Answer, reply_of

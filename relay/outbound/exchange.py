@@ -6,11 +6,10 @@ import asyncio
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relay.core.email_relays import Credentials
-from relay.core.light_dataclass import dataclass
 from relay.core.transcripts import Direction, TranscriptLog
 from relay.outbound.answers import Answer, Broken, readable
 from relay.outbound.dialog import Dialog

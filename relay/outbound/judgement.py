@@ -5,11 +5,12 @@ Called by `OutboundSession.admit` alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
 from relay.core.evidence import TlsEvidence
 from relay.core.faults import TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Verdict, judge
 from relay.tls.advise import advise

@@ -9,14 +9,13 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 from relay.core.addresses import parse_domain
 from relay.core.evidence import ClientOffer, TlsEvidence
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import (
     ConnectionFailure,
     ConnectionProblem,

@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 
 from relay.core.addresses import Domain
 from relay.core.email_relays import Credentials
-from relay.core.light_dataclass import dataclass
 from relay.core.routing import Hop
 from relay.core.tls_policy import TlsPolicy
 from relay.outbound.session import OutboundSession

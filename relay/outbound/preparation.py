@@ -8,10 +8,10 @@ Nothing is ever converted: what a host can't take as it is, it doesn't get (RFC 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from relay.core.addresses import parse_address
 from relay.core.content import ContentFacts, facts_of
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import LocalProblem, LocalRefusal, Stage
 from relay.core.records import Envelope
 from relay.outbound.dsn_parameters import mail_options, rcpt_options

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Self, assert_never
 
@@ -21,7 +22,6 @@ from relay.core.addresses import Domain
 from relay.core.advisories import Advisory
 from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.faults import TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Failure, TlsRefusal
 from relay.core.records import Session, SessionDirection
 from relay.core.routing import Hop

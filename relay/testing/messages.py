@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import email.policy
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Attempt, Bounce, Session
 from relay.journal.api import JournalReader, MessageRecord, RecipientState
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ssl
 import warnings
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import TlsVersion
 from relay.core.tls_policy import CommonName, TlsPolicy, TrustAnchors
 from relay.tls.peer_chain import ChainKeepingObject

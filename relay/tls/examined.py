@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, TypeVar
-
-from relay.core.light_dataclass import dataclass
 
 MOST: Final = 256
 """Results that are kept; the one that was not asked for longest goes first."""

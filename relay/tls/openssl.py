@@ -8,13 +8,13 @@ here (pyOpenSSL has no public way to ask for them): those are for our own checks
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
 from OpenSSL import crypto
 
-from relay.core.light_dataclass import dataclass
 from relay.tls.path import CertificationPath
 from relay.tls.pool import CertificatePool
 from relay.tls.trust import TrustStore

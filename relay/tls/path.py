@@ -7,6 +7,7 @@ host sent, and only a self-signed anchor ends a path well (no X509_V_FLAG_PARTIA
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final, assert_never
@@ -15,7 +16,6 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from relay.core.faults import FaultKind, TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.tls.describe import name_text
 from relay.tls.pool import CertificatePool, may_be_self_signed
 from relay.tls.trust import TrustStore

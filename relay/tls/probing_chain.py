@@ -7,6 +7,7 @@ printable.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final
@@ -17,7 +18,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from relay.core.light_dataclass import dataclass
 from relay.tls.certificate import read_certificate
 from relay.tls.describe import name_text, printable
 from relay.tls.path import PathEnd, SignatureState, build_path, signature_state

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from relay.core.addresses import Domain
 from relay.core.evidence import HandshakeDone, HandshakeFailed, TlsEvidence
 from relay.core.faults import TlsFault
-from relay.core.light_dataclass import dataclass
 from relay.core.rejudging import NotObserved, unseen_in
 from relay.core.settings import TlsVersion
 from relay.core.tls_policy import TlsPolicy

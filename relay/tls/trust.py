@@ -9,13 +9,13 @@ import base64
 import ssl
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from relay.core.light_dataclass import dataclass
 from relay.core.tls_policy import TrustAnchors
 from relay.tls.pool import CertificatePool
 

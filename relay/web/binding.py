@@ -8,9 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from dataclasses import dataclass
 from typing import Final
-
-from relay.core.light_dataclass import dataclass
 
 _BACKLOG: Final = 128
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relay.audit.check_verdicts import SettingVerdict, Terms, verdicts
 from relay.audit.on_record import DomainRecord, Gathering, newest
 from relay.core.addresses import Domain
-from relay.core.light_dataclass import dataclass
 from relay.journal.browsing import DomainCount
 from relay.tls.trust import TrustStores
 from relay.web.served import ServedRelay

@@ -8,12 +8,11 @@ no number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.policy import compat32
 from typing import Final
-
-from relay.core.light_dataclass import dataclass
 
 MAX_PARTS: Final = 1000
 """Parts of one message that are told of."""

@@ -15,11 +15,11 @@ import json
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
 from relay.core.jsonform import Json
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Envelope
 from relay.journal.api import JournalReader, JournalUnavailable, NotFound
 from relay.journal.codec import to_microseconds

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.errors import HeaderParseError
@@ -21,7 +22,6 @@ from html.parser import HTMLParser
 from typing import Final
 
 from relay.core.jsonform import Json
-from relay.core.light_dataclass import dataclass
 
 _MAX_DEPTH: Final = 20
 """Multiparts within multiparts that are opened."""

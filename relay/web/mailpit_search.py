@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import Enum, unique
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from relay.core.light_dataclass import dataclass
 
 
 class SearchError(ValueError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from relay.core.contacts import address_key
 from relay.core.jsonform import Json
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Bounce, Envelope
 from relay.journal.api import MessageRecord, RecipientState
 from relay.web.mailpit_message import MailMessage

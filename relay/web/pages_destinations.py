@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -10,7 +11,6 @@ from fastapi.responses import Response
 from relay.audit.record_words import seen_words
 from relay.core.addresses import Domain
 from relay.core.evidence import TlsEvidence
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import TlsSetting
 from relay.formats.report import Mark
 from relay.tls.trust import TrustError

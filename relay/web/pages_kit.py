@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from importlib.resources import files
@@ -21,7 +22,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from relay import __version__
-from relay.core.light_dataclass import dataclass
 from relay.core.settings import TlsSetting
 from relay.formats.report import Mark
 from relay.journal.api import NotFound

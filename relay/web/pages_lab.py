@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, localtime, make_msgid
@@ -12,7 +13,6 @@ import aiosmtplib
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import DnsProblem
 from relay.core.scenarios import Family, Scenario
 from relay.core.settings import Protection, TlsSetting

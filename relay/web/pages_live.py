@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,7 +12,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from relay.audit.record_words import outcome_words
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Delivered
 from relay.core.records import Attempt, Bounce, Envelope
 from relay.formats.report import Mark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -12,7 +13,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from relay.core.addresses import Domain, domain_of, parse_domain
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Notified
 from relay.core.settings import Protection
 from relay.journal.api import MessageRecord, NotFound, RecipientState, RecipientStatus

@@ -8,6 +8,7 @@ Way ── inbound session
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import assert_never
 
 from relay.audit.check_stages import TimedStage, stages_of
@@ -20,7 +21,6 @@ from relay.core.addresses import parse_address
 from relay.core.advisory_cards import AdvisoryCard, advisory_card
 from relay.core.evidence import TlsEvidence
 from relay.core.fault_cards import FaultCard, card
-from relay.core.light_dataclass import dataclass
 from relay.core.outcomes import Delivered
 from relay.core.records import Attempt, Bounce, Session
 from relay.core.settings import Protection

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from http import HTTPStatus
 from types import MappingProxyType
@@ -18,7 +18,6 @@ from typing import Final, NamedTuple
 from starlette.responses import Response
 
 from relay.core.jsonform import Json
-from relay.core.light_dataclass import dataclass
 
 MEDIA_TYPE: Final = "application/problem+json"
 

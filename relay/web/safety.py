@@ -10,14 +10,13 @@ from __future__ import annotations
 import ipaddress
 from base64 import b64decode
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relay.core.light_dataclass import dataclass
 from relay.web.bodies import limit_body
 from relay.web.problems import Problem, ProblemKind
 

@@ -18,6 +18,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -26,7 +27,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from relay.core.jsonform import Json
-from relay.core.light_dataclass import dataclass
 from relay.formats.soql import parse_soql
 from relay.formats.soql_answer import Answer, Cell, Row, understand
 from relay.formats.soql_tokens import SoqlError

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from relay.core.light_dataclass import dataclass
 from relay.core.records import Session
 from relay.engine.relay import Relay
 from relay.journal.api import NotFound

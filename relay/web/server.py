@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,6 @@ from typing import Final, Self
 import uvicorn
 from starlette.types import ASGIApp
 
-from relay.core.light_dataclass import dataclass
 from relay.web.binding import Bound
 
 GRACE: Final = timedelta(seconds=1)
