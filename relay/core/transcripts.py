@@ -116,6 +116,15 @@ class TranscriptLog:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""
         self._add(Direction.NOTE, text, False)
 
+    def plain(self, direction: Direction, text: str, *, encrypted: bool) -> None:
+        """Add a line of printable text, `MAX_LINE` at most, that belongs to no AUTH exchange."""
+        self._in_auth = False
+        if self._hidden or self._room <= 0:
+            self._add(direction, text, encrypted)
+            return
+        self._room -= 1
+        self._kept.append((direction, encrypted, self._now(), text))
+
     def _add(self, direction: Direction, text: str, encrypted: bool) -> None:
         self._room -= 1
         if self._room < 0:

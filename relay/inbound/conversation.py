@@ -18,7 +18,7 @@ from typing import Final
 
 from relay.core.codebook import CodeEntry
 from relay.inbound import replies
-from relay.inbound.commands import parse_command
+from relay.inbound.commands import Command, parse_command, remembered_command
 from relay.inbound.content import ContentProblem
 from relay.inbound.dialog import Dialog
 from relay.inbound.errands import (
@@ -162,7 +162,18 @@ class Conversation:
         if code == 421:
             # RFC 5321 section 3.8: whoever says it closes the channel.
             self.ended = True
-        self.say_lines(code, replies.reply_texts(entry))
+        line = replies.plain_line(entry)
+        if line is None:
+            self.say_lines(code, replies.reply_texts(entry))
+        else:
+            self._say_line(line)
+
+    def _say_line(self, line: str) -> None:
+        """Say a reply of one line of plain text, given with its code. Raises Gone."""
+        if not self._answerable():
+            raise Gone
+        self._output += f"{line}\r\n".encode()
+        self._record.plain_reply(line)
 
     def say_lines(self, code: int, texts: list[str]) -> None:
         """Say one reply of several lines, given without code and CRLF. Raises Gone."""
@@ -176,23 +187,25 @@ class Conversation:
     # Commands
 
     def _command(self, line: bytes) -> Errand | None:
-        command = parse_command(line)
-        if isinstance(command, CodeEntry):
-            self._record.not_a_command(line)
-            self.reply(command)
-            return None
-        text, verb, argument = command
-        carry_out = _VERBS.get(verb)
-        if carry_out is None:
-            self._record.not_a_command(line)
-            self.reply(replies.UNKNOWN_COMMAND)
-            return None
-        self._record.command(text)
+        command = remembered_command(line)
+        if command is not None:
+            self._record.command_of_message(command.text)
+        else:
+            read = parse_command(line)
+            if isinstance(read, Command) and read.verb not in _VERBS:
+                read = replies.UNKNOWN_COMMAND
+            if isinstance(read, CodeEntry):
+                self._record.not_a_command(line)
+                self.reply(read)
+                return None
+            command = read
+            self._record.command(command.text)
+        _, verb, argument = command
         if refusal := self._refusal(verb, len(line)):
             self.reply(refusal)
             return None
         try:
-            return carry_out(self, argument)
+            return _VERBS[verb](self, argument)
         except Gone:
             raise
         except Exception:
@@ -258,7 +271,7 @@ class Conversation:
         if refusal := self._dialog.data(argument):
             self.reply(refusal)
             return
-        self.say_lines(354, ["End data with <CR><LF>.<CR><LF>"])
+        self._say_line("354 End data with <CR><LF>.<CR><LF>")
         self._receiving = Receiving(
             limits=self._limits,
             share=self._service.buffered.share(),

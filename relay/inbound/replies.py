@@ -115,6 +115,28 @@ class LastWord(Exception):  # noqa: N818
         self.entry = entry
 
 
+def plain_line(entry: CodeEntry) -> str | None:
+    """Return a reply as its only line, with its code and without CRLF.
+
+    None where its text takes `reply_texts`.
+    """
+    found = _OF_EVERY_MESSAGE.get(id(entry))
+    if found is None and entry.text and _is_plain(entry.text):
+        return f"{entry.status.code} {entry.status.enhanced} {entry.text}".rstrip()
+    return found
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= _WIDTH and text.isascii() and text.isprintable()
+
+
+_OF_EVERY_MESSAGE: Final = {
+    id(entry): f"{entry.status.code} {entry.status.enhanced} {entry.text}"
+    for entry in (SENDER_OK, RECIPIENT_OK)
+}
+"""By identity: these live as long as the program, and their values take long to compare."""
+
+
 def reply_texts(entry: CodeEntry) -> list[str]:
     """Return a reply's lines without reply code and CRLF: enhanced code and printable ASCII.
 
@@ -122,7 +144,7 @@ def reply_texts(entry: CodeEntry) -> list[str]:
     has more than 512 octets.
     """
     text, enhanced = entry.text, entry.status.enhanced
-    if len(text) <= _WIDTH and text.isascii() and text.isprintable():
+    if _is_plain(text):
         return [f"{enhanced} {text}".rstrip()]
     printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     parts = textwrap.wrap(printable, _WIDTH, break_on_hyphens=False) or [""]

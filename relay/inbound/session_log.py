@@ -67,6 +67,11 @@ class SessionLog:
         self._saw_auth = self._saw_auth or text[:4].upper() == "AUTH"
         self._transcript.command(Direction.RECEIVED, text, encrypted=self.encrypted)
 
+    def command_of_message(self, text: str) -> None:
+        """Keep a command that `remembered_command` returned, as `command` does, and faster."""
+        self.commands_since_handshake += 1
+        self._transcript.plain(Direction.RECEIVED, text, encrypted=self.encrypted)
+
     def auth_response(self) -> None:
         """Keep that the client answered a challenge, not what."""
         self._transcript.command(Direction.RECEIVED, "", encrypted=self.encrypted)
@@ -84,6 +89,10 @@ class SessionLog:
     def reply(self, code: int, texts: Sequence[str]) -> None:
         """Keep a reply of ours."""
         self._transcript.reply(Direction.SENT, code, "\n".join(texts), encrypted=self.encrypted)
+
+    def plain_reply(self, line: str) -> None:
+        """Keep a reply of ours, but none that asks for more: code and text."""
+        self._transcript.plain(Direction.SENT, line, encrypted=self.encrypted)
 
     def note(self, text: str) -> None:
         """Keep a remark."""
