@@ -76,15 +76,15 @@ class RelaySMTP(SMTP):
             mode=TlsMode.IMPLICIT if kind is ListenerKind.SMTPS else TlsMode.STARTTLS,
             now=service.now,
         )
+        self._lost = asyncio.Event()
         self._talk = Conversation(
             service=service,
             dialog=self._dialog,
             record=self._record,
             client=self._input,
-            answerable=lambda: not self._wire.is_closing(),
+            gone=self._lost.is_set,
         )
         self._wire: asyncio.Transport
-        self._lost = asyncio.Event()
         self._lost_error: Exception | None = None
         self._shaking_hands = False
         self._choked = False
@@ -109,6 +109,7 @@ class RelaySMTP(SMTP):
         self._record.connected(transport.get_extra_info("peername"))
         super().connection_made(transport)
         self._wire = cast(asyncio.Transport, transport)
+        self._talk.gone = self._wire.is_closing
         self._service.joined(self, self._record.client)
 
     def data_received(self, data: bytes) -> None:
@@ -221,7 +222,7 @@ class RelaySMTP(SMTP):
         """Let the conversation go on up to something that the task must do, or to its end."""
         while True:
             await self._flush()
-            errand = self._advance()
+            errand = self._advance(self.loop.time())
             if errand is not None or self._talk.ended:
                 return errand
             self._write()
@@ -236,7 +237,7 @@ class RelaySMTP(SMTP):
 
     async def _until_needed(self) -> Errand | None:
         self._parked = self.loop.create_future()
-        self._watch()
+        self._watch(self.loop.time())
         try:
             return await self._parked
         finally:
@@ -249,7 +250,8 @@ class RelaySMTP(SMTP):
         if parked is None or parked.done():
             return
         try:
-            errand = None if self._choked else self._advance()
+            now = self.loop.time()
+            errand = None if self._choked else self._advance(now)
         except Exception as error:
             parked.set_exception(error)
             return
@@ -257,24 +259,23 @@ class RelaySMTP(SMTP):
             parked.set_result(errand)
         else:
             self._write()
-            self._watch()
+            self._watch(now)
 
-    def _advance(self) -> Errand | None:
+    def _advance(self, now: float) -> Errand | None:
         if self._talk.ended:
             return None
-        if not self._talk.receives_content:
+        if self._talk.receiving is None:
             if self._input.interrupted:
                 self._talk.last(replies.SHUTTING_DOWN)
-            elif self.loop.time() >= self._must_end_at:
+            elif now >= self._must_end_at:
                 self._talk.last(replies.TOO_LONG_SESSION)
         return self._talk.run()
 
-    def _watch(self) -> None:
+    def _watch(self, now: float) -> None:
         """Give the client its time, anew with every command and not with every octet."""
         if self._steps_seen != self._talk.steps:
             self._steps_seen = self._talk.steps
-            now = self.loop.time()
-            if self._talk.receives_content:
+            if self._talk.receiving is not None:
                 self._deadline = now + self._limits.data_seconds
             else:
                 self._deadline = min(now + self._limits.idle_seconds, self._must_end_at)
@@ -283,7 +284,7 @@ class RelaySMTP(SMTP):
     def _too_late(self) -> None:
         if self._parked is None or self._parked.done():
             return
-        too_old = not self._talk.receives_content and self.loop.time() >= self._must_end_at
+        too_old = self._talk.receiving is None and self.loop.time() >= self._must_end_at
         try:
             self._talk.last(replies.TOO_LONG_SESSION if too_old else replies.TIMED_OUT)
         except Gone as gone:
@@ -292,7 +293,8 @@ class RelaySMTP(SMTP):
             self._parked.set_result(None)
 
     def _write(self) -> None:
-        if output := self._talk.output():
+        if output := self._talk.output:
+            self._talk.output = bytearray()
             self._wire.write(output)
 
     async def _flush(self) -> None:
@@ -380,6 +382,7 @@ class RelaySMTP(SMTP):
         finally:
             self._shaking_hands = False
         self._wire = wire
+        self._talk.gone = wire.is_closing
         self._record.handshake_done(wire.get_extra_info("ssl_object"))
         self._dialog.secured()
 

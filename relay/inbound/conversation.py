@@ -57,9 +57,10 @@ def _left_to_library(verb: str) -> Callable[[Conversation, str], Errand]:
 class Conversation:
     """What a client says and what it is answered.
 
-    `answerable` tells whether a reply can still be sent; where not, Gone is raised instead.
-    `LIBRARY_VERBS` are left to aiosmtpd. `steps` counts what the client did, `ended` says that the
-    last reply was given.
+    `gone` tells whether no reply can be sent any more: Gone is raised instead; it is set anew with
+    each transport. `LIBRARY_VERBS` are left to aiosmtpd. `steps` counts what the client did, `ended`
+    says that the last reply was given. `receiving` is there between 354 and the final dot.
+    `output` holds the replies that are to be sent.
     """
 
     def __init__(
@@ -69,31 +70,21 @@ class Conversation:
         dialog: Dialog,
         record: SessionLog,
         client: ClientInput,
-        answerable: Callable[[], bool],
+        gone: Callable[[], bool],
     ) -> None:
         self._service = service
         self._limits = service.limits
         self._dialog = dialog
         self._record = record
         self._client = client
-        self._answerable = answerable
+        self.gone = gone
         self._line_limit = max(service.limits.command_line, AUTH_LINE)
-        self._receiving: Receiving | None = None
-        self._output = bytearray()
+        self.receiving: Receiving | None = None
+        self.output = bytearray()
         self._bad_commands = 0
         self._commands_without_message = 0
         self.steps = 0
         self.ended = False
-
-    @property
-    def receives_content(self) -> bool:
-        """Whether the client is between 354 and the final dot."""
-        return self._receiving is not None
-
-    def output(self) -> bytearray:
-        """Return the replies that are to be sent, and forget them."""
-        output, self._output = self._output, bytearray()
-        return output
 
     def run(self) -> Errand | None:
         """Carry out what the client has sent; return what must be done first, None for nothing.
@@ -105,11 +96,11 @@ class Conversation:
                 return None
             errand: Errand | None = None
             try:
-                if self._receiving is not None:
+                if self.receiving is not None:
                     if not self._client.unread:
                         return None
-                    errand = self._content(self._receiving)
-                    if self._receiving is not None:
+                    errand = self._content(self.receiving)
+                    if self.receiving is not None:
                         return None
                 elif (line := self._client.next_line(self._line_limit)) is not None:
                     errand = self._command(line)
@@ -130,9 +121,9 @@ class Conversation:
 
     def abandon(self) -> None:
         """Give back the memory of a message that does not come to its end."""
-        if self._receiving is not None:
-            self._receiving.share.give_back()
-            self._receiving = None
+        if self.receiving is not None:
+            self.receiving.share.give_back()
+            self.receiving = None
 
     def local_error(self) -> CodeEntry:
         """Log the exception in hand under a reference; return the reply, which names that alone."""
@@ -170,18 +161,18 @@ class Conversation:
 
     def _say_line(self, line: str) -> None:
         """Say a reply of one line of plain text, given with its code. Raises Gone."""
-        if not self._answerable():
+        if self.gone():
             raise Gone
-        self._output += f"{line}\r\n".encode()
+        self.output += f"{line}\r\n".encode()
         self._record.plain_reply(line)
 
     def say_lines(self, code: int, texts: list[str]) -> None:
         """Say one reply of several lines, given without code and CRLF. Raises Gone."""
-        if not self._answerable():
+        if self.gone():
             raise Gone
         for text in texts[:-1]:
-            self._output += f"{code}-{text}\r\n".encode()
-        self._output += f"{code} {texts[-1]}\r\n".encode()
+            self.output += f"{code}-{text}\r\n".encode()
+        self.output += f"{code} {texts[-1]}\r\n".encode()
         self._record.reply(code, texts)
 
     # Commands
@@ -272,7 +263,7 @@ class Conversation:
             self.reply(refusal)
             return
         self._say_line("354 End data with <CR><LF>.<CR><LF>")
-        self._receiving = Receiving(
+        self.receiving = Receiving(
             limits=self._limits,
             share=self._service.buffered.share(),
             bare_line_ends=self._service.bare_line_ends(),
@@ -282,7 +273,7 @@ class Conversation:
         reception = receiving.take(self._client)
         if reception is None:
             return None
-        self._receiving = None
+        self.receiving = None
         self._record.note(str(reception))
         if isinstance(reception.content, ContentProblem):
             receiving.share.give_back()

@@ -72,7 +72,7 @@ class Spoken:
             dialog=self.dialog,
             record=self.record,
             client=self.client,
-            answerable=lambda: True,
+            gone=lambda: False,
         )
 
     async def _never(self, _: object) -> Never:
@@ -94,7 +94,8 @@ class Spoken:
                     pass
                 case _:
                     raise AssertionError(errand)
-        self.output += self.talk.output()
+        self.output += self.talk.output
+        self.talk.output.clear()
 
     @property
     def outcome(self) -> tuple[object, ...]:
