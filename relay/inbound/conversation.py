@@ -58,8 +58,8 @@ class Conversation:
     """What a client says and what it is answered.
 
     `gone` tells whether no reply can be sent any more: Gone is raised instead; it is set anew with
-    each transport. `LIBRARY_VERBS` are left to aiosmtpd. `steps` counts what the client did, `ended`
-    says that the last reply was given. `receiving` is there between 354 and the final dot.
+    each transport. `LIBRARY_VERBS` are left to aiosmtpd. `steps` counts what the client did,
+    `ended` says that the last reply was given, `receiving` is there between 354 and the final dot,
     `output` holds the replies that are to be sent.
     """
 
