@@ -1,23 +1,92 @@
-"""The tree of commands."""
+"""The tree of commands; a command's module is imported when that command is asked for."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from relay import __version__
-from relay.cli import bounces, certs, contacts, journal, lab, log, messages, policy
-from relay.cli.check import check
-from relay.cli.codes import codes
-from relay.cli.demo import demo
-from relay.cli.prove import prove
-from relay.cli.ready import readyz
-from relay.cli.send import send
-from relay.cli.serve import serve
-from relay.cli.what_if import what_if
+
+_COMMANDS: Final = {
+    "serve": "relay.cli.serve",
+    "send": "relay.cli.send",
+    "demo": "relay.cli.demo",
+    "what-if": "relay.cli.what_if",
+    "check": "relay.cli.check",
+    "prove": "relay.cli.prove",
+    "codes": "relay.cli.codes",
+    "readyz": "relay.cli.ready",
+}
+"""Where the function of each command is, which bears its name."""
+_GROUPS: Final = {
+    "policy": "Check, explain and list policies.",
+    "messages": "What was sent, and its way.",
+    "bounces": "What was not delivered, and why.",
+    "contacts": "Contacts and leads, and which of them bounced.",
+    "journal": "The journal itself: check, export, import.",
+    "log": "The e-mail log, as Salesforce has it.",
+    "lab": "The receivers that break SMTP TLS.",
+    "certs": "The lab's authority and certificates.",
+}
+"""What each group of commands is about; the group is the `app` of the module of its name."""
+
+
+class _Commands(MutableMapping[str, Any]):
+    """All commands in the order of the help, each built when it is looked up.
+
+    Building all of them, with the modules that they come from, takes longer than all else that
+    `relay serve` does before it imports the relay.
+    """
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = dict.fromkeys([*_COMMANDS, *_GROUPS])
+
+    def __getitem__(self, name: str) -> Any:
+        command = self._built[name]
+        if command is None:
+            command = self._built[name] = _build(name)
+        return command
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+
+def _build(name: str) -> Any:
+    alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    if name in _COMMANDS:
+        alone.command(name)(getattr(import_module(_COMMANDS[name]), name.replace("-", "_")))
+    else:
+        alone.add_typer(import_module(f"relay.cli.{name}").app, name=name, help=_GROUPS[name])
+    return get_group(alone).commands[name]
+
+
+class _Root(TyperGroup):
+    """`relay` itself."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
 
 app = typer.Typer(
+    cls=_Root,
     name="relay",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -41,15 +110,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-for command in (serve, send, demo, what_if, check, prove, codes, readyz):
-    app.command()(command)
-app.add_typer(policy.app, name="policy", help="Check, explain and list policies.")
-app.add_typer(messages.app, name="messages", help="What was sent, and its way.")
-app.add_typer(bounces.app, name="bounces", help="What was not delivered, and why.")
-app.add_typer(contacts.app, name="contacts", help="Contacts and leads, and which of them bounced.")
-app.add_typer(journal.app, name="journal", help="The journal itself: check, export, import.")
-app.add_typer(log.app, name="log", help="The e-mail log, as Salesforce has it.")
-app.add_typer(lab.app, name="lab", help="The receivers that break SMTP TLS.")
-app.add_typer(certs.app, name="certs", help="The lab's authority and certificates.")

@@ -27,7 +27,7 @@ from relay.inbound.fast_addresses import plain_mail, plain_rcpt
 
 _HELLO: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _PATH: Final = re.compile(r' *<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>(?: +(\S.*))?')
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
 _SIZE: Final = re.compile(r"[0-9]{1,20}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MAIL_PARAMETERS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})

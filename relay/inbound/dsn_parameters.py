@@ -23,9 +23,10 @@ MAX_ORIGINAL_RECIPIENT: Final = 500
 _XTEXT: Final = r"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))+"
 _ENVELOPE_ID: Final = re.compile(_XTEXT)
 _ORIGINAL: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9-]*;{_XTEXT}")
-# RFC 6533 section 3: in a transaction with SMTPUTF8 this address type may be written in UTF-8.
+# RFC 6533 section 3: in a transaction with SMTPUTF8 this address type may be written in UTF-8. The
+# set leaves out; one up to U+10FFFF takes `re` milliseconds to compile.
 _ORIGINAL_UTF8: Final = re.compile(
-    r"utf-8;(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{[0-9A-F]{2,6}\})+", re.IGNORECASE
+    r"utf-8;(?:[^\x00-\x20+=\\\x7f]|\\x\{[0-9A-F]{2,6}\})+", re.IGNORECASE
 )
 
 
