@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from relay.core.clock import Clock
 from relay.core.codebook import CodeEntry
@@ -26,8 +26,12 @@ from relay.inbound.listeners import Incoming
 from relay.inbound.received import received_header
 from relay.journal.api import Batch, JournalError, JournalWriter, NewMessage, RecipientState
 
-_TAKEN = StatusCode(250, "2.0.0")
-_NOT_STORED = CodeEntry(StatusCode(452, "4.3.1"), "the journal can not be written, try again later")
+_HASHED_ASIDE: Final = 262_144
+"""Octets from which on hashing takes longer than handing it to another thread."""
+_TAKEN: Final = StatusCode(250, "2.0.0")
+_NOT_STORED: Final = CodeEntry(
+    StatusCode(452, "4.3.1"), "the journal can not be written, try again later"
+)
 
 
 class Acceptor:
@@ -66,7 +70,7 @@ class Acceptor:
         policy = in_force.policy
         try:
             originals = self._returns.originals(incoming.recipients)
-            message = self._envelope(incoming, policy, sent=not originals)
+            message = await self._envelope(incoming, policy, sent=not originals)
             if originals:
                 return await self._take_back(
                     ReturnedMail(
@@ -83,7 +87,7 @@ class Acceptor:
         except JournalError:
             return _NOT_STORED
 
-    def _envelope(self, incoming: Incoming, policy: Policy, *, sent: bool) -> InHand:
+    async def _envelope(self, incoming: Incoming, policy: Policy, *, sent: bool) -> InHand:
         """Make what is kept of a message; one that is `sent` on gets what the policy adds."""
         now = self._clock.now()
         message_id = self._new_id()
@@ -92,6 +96,10 @@ class Acceptor:
         if sent:
             added += sender_field(incoming.reverse_path, head, switches)
         content = added + incoming.content
+        if len(content) < _HASHED_ASIDE:
+            digest = _sha256(content)
+        else:
+            digest = await asyncio.get_running_loop().run_in_executor(None, _sha256, content)
         # A recipient named twice gets one copy (RFC 5321 section 4.5.3.1.8 leaves it to us).
         recipients = tuple(dict.fromkeys(incoming.recipients))
         envelope = Envelope(
@@ -100,7 +108,7 @@ class Acceptor:
             recipients=recipients,
             received_at=now,
             size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=digest,
             body=incoming.body,
             smtputf8=incoming.smtputf8,
             reply_mode=policy.delivery.reply,
@@ -163,6 +171,10 @@ class Acceptor:
             self._observer.accepted(stored.envelope)
             if stored.state is RecipientState.QUEUED:
                 self._queue.offer(stored)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _answer(envelope: Envelope, steps: dict[str, Settled], policy: Policy) -> CodeEntry:
