@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
 from relay.core.addresses import Domain
 from relay.core.clock import Clock
@@ -39,9 +39,6 @@ from relay.outbound.transaction import Admitted
 from relay.tls.rejudge import rejudge
 
 log = logging.getLogger("relay.engine")
-
-CUT_BEHIND: Final = 0.1
-"""Seconds behind the deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,16 +217,8 @@ class Tries:
 
 async def _connect(session: OutboundSession, use: Use) -> None:
     """Open the session, within the deadline; raises TimeoutError."""
-    cut = _cut_behind(use.deadline, session)
-    try:
-        async with asyncio.timeout_at(use.deadline) as limit:
-            await session.connect(use.terms.key.policy, use.in_force.contexts)
-    finally:
-        if cut is not None:
-            cut.cancel()
-    if limit.expired():
-        # Something in there has lost the cancellation, as it may, see `_cut_behind`.
-        raise TimeoutError
+    async with asyncio.timeout_at(use.deadline):
+        await session.connect(use.terms.key.policy, use.in_force.contexts)
 
 
 def _tested(
@@ -254,18 +243,6 @@ def _tested(
     )
     entry = in_force.policy.codes.entry(refusal)
     return WouldBe(setting=policy.setting, verdict=verdict, code=entry.status, text=entry.text)
-
-
-def _cut_behind(deadline: float | None, session: OutboundSession) -> asyncio.TimerHandle | None:
-    """Cut the connection where the deadline alone does not end the opening that waits on it.
-
-    `asyncio.wait_for`, which the library waits by while it opens a session, loses a cancellation
-    that comes together with what it waits for (before Python 3.12); nothing would end the next wait
-    but its own time-out.
-    """
-    if deadline is None:
-        return None
-    return asyncio.get_running_loop().call_at(deadline + CUT_BEHIND, session.abort)
 
 
 def _at_mail(outcome: Outcome) -> bool:

@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import cast
 
 import aiosmtplib
 from aiosmtplib.response import SMTPResponse
@@ -20,7 +19,7 @@ from relay.core.transcripts import TranscriptLog
 from relay.outbound.answers import TROUBLE, Answer, reply_of
 from relay.outbound.dialog import Dialog
 from relay.outbound.exchange import CLOSE_TIMEOUT, Exchange
-from relay.outbound.tap import Tap, TappedSMTP
+from relay.outbound.tap import TappedSMTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +39,13 @@ class Client:
     def __init__(
         self, *, host: str, local_hostname: str, timeout: float, transcript: TranscriptLog
     ) -> None:
-        self._tap = Tap(transcript, timeout=timeout)
         self._transcript = transcript
         self._timeout = timeout
         self._idle = True
-        self._smtp = TappedSMTP(self._tap, host, local_hostname, timeout)
+        self._smtp = TappedSMTP(
+            transcript, host=host, local_hostname=local_hostname, timeout=timeout
+        )
+        self._tap = self._smtp.tapped
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:
@@ -99,10 +100,11 @@ class Client:
 
     def take_over(self) -> Exchange:
         """Return what the session goes on by; this can only be cut then."""
-        transport = self._tap.transport
+        wire = self._tap.wire
         gone = not self._idle or self._tap.lost.is_set()
+        self._tap.rest()
         return Exchange(
-            None if gone or transport is None else Dialog(cast(asyncio.Transport, transport)),
+            None if gone or wire is None else Dialog(wire),
             extensions=dict(self.extensions),
             encrypted=self.encrypted,
             timeout=self._timeout,
@@ -119,7 +121,7 @@ class Client:
 
     async def _close(self) -> None:
         self._smtp.close()
-        if self._tap.transport is None:
+        if self._tap.wire is None:
             return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -129,9 +131,10 @@ class Client:
 
     def abort(self) -> None:
         """Cut the connection at once."""
+        self._tap.rest()
         self._smtp.close()
-        if self._tap.transport is not None:
-            self._tap.transport.abort()
+        if self._tap.wire is not None:
+            self._tap.wire.abort()
         self._tap.lost.set()
 
     async def _answer(self, call: Awaitable[SMTPResponse]) -> Answer:

@@ -40,7 +40,6 @@ class Dialog(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self.unasked = 0
         self.until = math.inf
-        self.lost = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._buffer = b""
@@ -48,6 +47,7 @@ class Dialog(asyncio.Protocol):
         self._owed = 0
         self._senseless = False
         self._ended = False
+        self._lost = False
         self._ended_by: Exception | None = None
         self._waiter: asyncio.Future[_Woken] | None = None
         self._due = 0.0
@@ -105,6 +105,13 @@ class Dialog(asyncio.Protocol):
         """Return the next reply where it has come; None where it is to be waited for."""
         return self._replies.popleft() if self._replies else None
 
+    async def gone(self, within: float) -> bool:
+        """Wait until the connection is closed; return whether it is, within so many seconds."""
+        while not self._lost:
+            if await self._news(within) is _Woken.TOO_LATE:
+                return False
+        return True
+
     def take_rest(self) -> bytes:
         """Return what came of a reply that has no end, and forget it."""
         rest, self._buffer = self._buffer, b""
@@ -138,8 +145,8 @@ class Dialog(asyncio.Protocol):
         self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._end(exc)
-        self.lost.set()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

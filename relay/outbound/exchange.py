@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -160,10 +159,7 @@ class Exchange:
         if self._dialog is None:
             return
         self._dialog.close()
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._dialog.lost.wait()
-        except TimeoutError:
+        if not await self._dialog.gone(CLOSE_TIMEOUT):
             self._dialog.abort()
 
     def abort(self) -> None:

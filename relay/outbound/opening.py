@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -83,7 +83,8 @@ class Opening:
         transcript: TranscriptLog,
     ) -> None:
         self.connected = False
-        self.evidence = TlsEvidence(mode=hop.mode, observed_at=now())
+        self._seen: dict[str, Any] = {"mode": hop.mode, "observed_at": now()}
+        self._evidence: TlsEvidence | None = None
         self.client = Client(
             host=hop.host,
             local_hostname=options.local_hostname,
@@ -94,6 +95,13 @@ class Opening:
         self._options = options
         self._now = now
         self._transcript = transcript
+
+    @property
+    def evidence(self) -> TlsEvidence:
+        """What was seen until now; the same object as long as it is the same."""
+        if self._evidence is None:
+            self._evidence = TlsEvidence(**self._seen)
+        return self._evidence
 
     async def run(self, policy: TlsPolicy, contexts: ClientContexts) -> Failure | None:
         """Open the session; return why there is none, unless TLS is the reason."""
@@ -123,8 +131,9 @@ class Opening:
         failure = await self._introduce(greeting)
         if failure is not None:
             return failure
-        self._see(starttls_offered=self._offers_starttls)
-        if handshake is None or not self.evidence.starttls_offered:
+        offered = self._offers_starttls
+        self._see(starttls_offered=offered)
+        if handshake is None or not offered:
             return None
         return await self._start_tls(handshake)
 
@@ -217,11 +226,12 @@ class Opening:
 
     def _see_failed_handshake(self, error: BaseException) -> None:
         failed, chain = observe_failed(error)
-        self._see(handshake=failed, chain=chain or self.evidence.chain)
+        self._see(handshake=failed, chain=chain or self._seen.get("chain", ()))
         self._transcript.note(f"TLS handshake failed: {failed.problem.value} ({failed.detail})")
 
     def _see(self, **seen: Any) -> None:
-        self.evidence = replace(self.evidence, observed_at=self._now(), **seen)
+        self._seen.update(seen, observed_at=self._now())
+        self._evidence = None
 
 
 def _completed(answer: Answer) -> bool:

@@ -282,12 +282,12 @@ class OutboundSession:
             self._opening.client.abort()
 
     async def _take_leave(self, exchange: Exchange) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                if self._admitted is not None:
+        if self._admitted is not None and self._admitted.unfinished:
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
                     await self._admitted.unwind()
-        except TimeoutError:
-            pass
+            except TimeoutError:
+                pass
         if exchange.idle:
             await exchange.quit()
             await exchange.close()

@@ -1,15 +1,15 @@
-"""The tap on aiosmtplib's protocol: what really went over the wire, and nothing left over.
+"""The library's protocol and client, with the dialog that they have written down.
 
-The only file that knows the library's inside. Reads and writes are tapped on the protocol instance,
-so that the transcript is the dialog itself, from the greeting on; the receive buffer is emptied
-after each reply, because the library would take what a host sent too much for the answer to the
-next command.
+This is the only module that knows the library's inside. The transcript is the dialog itself, from
+the greeting on; the receive buffer is emptied after each reply, because the library would take what
+a host sent too much for the answer to the next command.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
 import aiosmtplib
@@ -19,52 +19,55 @@ from aiosmtplib.response import SMTPResponse
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
 from relay.outbound.answers import TROUBLE, Broken, readable, reply_of
+from relay.tls.start import start_tls
 
 GO_AHEAD: Final = 220
 """The reply to STARTTLS behind which the handshake begins; also that of a greeting."""
 
 
-class Tap:
-    """Sees each write and each reply of one protocol, and tells the transcript.
+class TappedProtocol(SMTPProtocol):
+    """Writes and reads as the library does, and tells the transcript of each command and reply.
 
-    `timeout` counts seconds and bounds each reply for which the library says nothing else.
+    `timeout` counts seconds and bounds each reply for which the library says nothing else. `wire`
+    is the last transport that there was.
     """
 
-    def __init__(self, transcript: TranscriptLog, *, timeout: float) -> None:
+    def __init__(
+        self,
+        transcript: TranscriptLog,
+        *,
+        timeout: float,
+        on_lost: Callable[[SMTPProtocol], None],
+    ) -> None:
+        super().__init__(asyncio.get_running_loop(), on_lost)
         self._transcript = transcript
         self._timeout = timeout
-        self._protocol: SMTPProtocol | None = None
         self._last_command = b""
+        self._due = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
         self.last_reply: Reply | None = None
         self.ssl_object: ssl.SSLObject | None = None
-        self.transport: asyncio.WriteTransport | None = None
+        self.wire: asyncio.Transport | None = None
         self.plaintext_after_go_ahead = 0
         self.lost = asyncio.Event()
         self.lost_by: Exception | None = None
         """What ended the connection, where something did."""
 
-    def attach(self, protocol: SMTPProtocol) -> None:
-        """Put the tap on a protocol whose connection stands."""
-        self._protocol = protocol
-        self._write = protocol.write
-        self._read = protocol.read_response
-        self._connection_lost = protocol.connection_lost
-        protocol.write = self.write  # type: ignore[method-assign]
-        protocol.read_response = self.read_response  # type: ignore[method-assign]
-        protocol.connection_lost = self.connection_lost  # type: ignore[method-assign]
-        self.note_tls()
+    def take(self, transport: asyncio.BaseTransport) -> None:
+        """Go on with a transport that stands, and with its TLS."""
+        # No `isinstance`: uvloop's transports are not of asyncio's classes.
+        self.transport = self.wire = cast(asyncio.Transport, transport)
+        self.ssl_object = transport.get_extra_info("ssl_object")
 
-    def note_tls(self) -> None:
-        """Take the transport's present state: a new one after STARTTLS."""
-        transport = self._protocol.transport if self._protocol is not None else None
-        if transport is not None:
-            # No `isinstance`: uvloop's transports are not of asyncio's classes.
-            self.transport = cast(asyncio.WriteTransport, transport)
-            self.ssl_object = transport.get_extra_info("ssl_object")
+    def rest(self) -> None:
+        """Wait for nothing any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def write(self, data: bytes) -> None:
         self._last_command = data
-        self._write(data)
+        super().write(data)
         line = readable(data.removesuffix(b"\r\n"))
         self._transcript.command(Direction.SENT, line, encrypted=self.ssl_object is not None)
 
@@ -73,8 +76,12 @@ class Tap:
         timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
     ) -> SMTPResponse:
         self.last_reply = None
+        self._wait_until(self._loop.time() + (self._timeout if timeout is None else timeout))
         try:
-            response = await self._read_within(self._timeout if timeout is None else timeout)
+            # Without a time of its own: `asyncio.wait_for`, which the library waits by, costs more
+            # than anything else that it does, and (before Python 3.12) loses a cancellation that
+            # comes together with the reply.
+            response = await super().read_response()
         except aiosmtplib.SMTPResponseException as error:
             # The library leaves a malformed line in its buffer, and would read it again.
             raw = self._take_buffer()
@@ -93,14 +100,24 @@ class Tap:
                 self.plaintext_after_go_ahead = len(extra)
         return response
 
-    async def _read_within(self, seconds: float) -> SMTPResponse:
-        # The library waits by `asyncio.wait_for`, which costs more than anything else that it does,
-        # and (before Python 3.12) loses a cancellation that comes together with the reply.
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._read()
-        except TimeoutError as error:
-            raise aiosmtplib.SMTPReadTimeoutError("no reply in time") from error
+    async def shake_hands(
+        self, context: ssl.SSLContext, server_name: str, *, within: float
+    ) -> None:
+        """Say STARTTLS and, after a 220, shake hands; `within` counts seconds.
+
+        Raises aiosmtplib.SMTPResponseException for another reply, and what `TROUBLE` has.
+        """
+        response = await self.execute_command(b"STARTTLS", timeout=within)
+        if response.code != GO_AHEAD:
+            raise aiosmtplib.SMTPResponseException(response.code, response.message)
+        if self.transport is None or self.transport.is_closing():
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost") from self.lost_by
+        assert self.wire is not None
+        self.take(
+            await start_tls(
+                self.wire, self, context, server_name=server_name, handshake_seconds=within
+            )
+        )
 
     def broken_by(self, error: BaseException) -> Broken:
         """Return what the library raised, with what ended the connection before as its cause."""
@@ -109,9 +126,31 @@ class Tap:
         return Broken.by(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.rest()
         self.lost_by = exc
         self.lost.set()
-        self._connection_lost(exc)
+        super().connection_lost(exc)
+
+    def _wait_until(self, due: float) -> None:
+        """Set when the next reply must be there, a time of the event loop."""
+        self._due = due
+        # The alarm of an earlier reply stays set: it looks again when it rings too early, so that
+        # an opening sets one for all its replies.
+        if self._alarm is not None and self._alarm.when() > due:
+            self.rest()
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        waiter = self._response_waiter
+        if waiter is None or waiter.done() or not self._response_pending:
+            return
+        if self._loop.time() < self._due:
+            self._alarm = self._loop.call_at(self._due, self._ring)
+        else:
+            late = aiosmtplib.SMTPReadTimeoutError("no reply in time")
+            self._set_response_exception(waiter, late)
 
     def _receive(self, reply: Reply) -> None:
         self.last_reply = reply
@@ -121,55 +160,62 @@ class Tap:
 
     def _take_buffer(self) -> bytes:
         """Empty the library's receive buffer, and return what was in it."""
-        if self._protocol is None:
-            return b""
-        buffer = self._protocol._buffer
-        octets = bytes(buffer)
-        del buffer[:]
+        octets = bytes(self._buffer)
+        del self._buffer[:]
         return octets
 
 
 class TappedSMTP(aiosmtplib.SMTP):
-    """The library's client; whatever protocol it comes to use is tapped first."""
+    """The library's client over a `TappedProtocol`; `local_hostname` must be fit for EHLO."""
 
-    def __init__(self, tap: Tap, host: str, local_hostname: str, timeout: float) -> None:
-        self._tap = tap
-        self._tapped: SMTPProtocol | None = None
+    def __init__(
+        self, transcript: TranscriptLog, *, host: str, local_hostname: str, timeout: float
+    ) -> None:
         # Never the library's own STARTTLS: it would go on in clear, or verify, by itself.
         super().__init__(
             hostname=host, local_hostname=local_hostname, timeout=timeout, start_tls=False
         )
+        self.tapped: Final = TappedProtocol(
+            transcript, timeout=timeout, on_lost=self._on_connection_lost
+        )
+        self._seconds = timeout
 
-    @property
-    def protocol(self) -> SMTPProtocol | None:
-        return self._tapped
+    def _validate_config(self) -> None:
+        """Leave out what the library does twice for each session: all of it is checked before."""
 
-    @protocol.setter
-    def protocol(self, protocol: SMTPProtocol | None) -> None:
-        # The library sets this once the connection (and an implicit handshake) stands, and before
-        # it reads the greeting.
-        if protocol is not None and protocol is not self._tapped:
-            self._tap.attach(protocol)
-        self._tapped = protocol
+    async def _create_connection(
+        self,
+        timeout: float | None,  # noqa: ASYNC109 - the library's signature
+    ) -> SMTPResponse:
+        """Do what the library does with a socket that is connected, without its `wait_for`.
+
+        The handshake of an implicit session is bounded by asyncio, the greeting by the protocol.
+        """
+        assert self.loop is not None
+        assert self.sock is not None
+        protocol = self.tapped
+        try:
+            transport, _ = await self.loop.create_connection(
+                lambda: protocol,
+                sock=self.sock,
+                ssl=self.tls_context if self.use_tls else None,
+                server_hostname=self.hostname if self.use_tls else None,
+                ssl_handshake_timeout=self._seconds if self.use_tls else None,
+            )
+        except OSError as error:
+            raise aiosmtplib.SMTPConnectError("no connection") from error
+        protocol.take(transport)
+        self.protocol, self.transport = protocol, transport
+        response = await protocol.read_response(timeout)
+        if response.code != GO_AHEAD:
+            raise aiosmtplib.SMTPConnectResponseError(response.code, response.message)
+        return response
 
     async def shake_hands(self, context: ssl.SSLContext, server_name: str) -> None:
-        """Say STARTTLS and, after a 220, shake hands; raises as the library's `starttls` does.
-
-        That one reaches for its protocol behind the handshake, and where the connection has ended
-        by then, it has none any more.
-        """
-        protocol = self._tapped
-        if protocol is None:
+        """Say STARTTLS and, after a 220, shake hands; raises as the protocol's does."""
+        if self.protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("Server not connected")
-        try:
-            await protocol.start_tls(context, server_hostname=server_name, timeout=self.timeout)
-        except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
-            self.close()
-            raise
-        if protocol.transport is None:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost") from self._tap.lost_by
-        self._tap.note_tls()
-        if self._tapped is not None:
-            self.transport = protocol.transport
+        await self.tapped.shake_hands(context, server_name, within=self._seconds)
+        self.transport = self.tapped.transport
         # What was said in clear counts no more (RFC 3207 section 4.2).
         self._reset_server_state()
