@@ -2,7 +2,7 @@
 
 Both rules come down to one moment: what was received before it may go. A message goes only when no
 recipient of it waits for a try or is in hand, and takes all that is known of it along. Inbound
-sessions that began before that moment go when no message is left that came in by them.
+sessions that ended before that moment go when no message of before it is left that came in by them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ _SETTLED: Final = (
 _LEFT_SESSIONS: Final = (
     "SELECT s.id FROM sessions s WHERE s.id < ? "
     "AND json_extract(s.record, '$.direction') = 'inbound' "
-    "AND NOT EXISTS (SELECT 1 FROM messages m "
-    "WHERE json_extract(m.record, '$.session_id') = +s.id) "
+    "AND json_extract(s.record, '$.ended_at') < ? "
+    "AND s.id NOT IN (SELECT json_extract(m.record, '$.session_id') FROM messages m "
+    "WHERE json_extract(m.record, '$.received_at') < ? "
+    "AND json_extract(m.record, '$.session_id') IS NOT NULL) "
     "ORDER BY s.id LIMIT ?"
 )
-"""The plus takes the column's affinity away, under which no index on an expression is used."""
+"""A session that ended before a moment has no messages of a later one: they need no look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,14 @@ class PruneReader(SqliteReader):
             # The first one always goes, however big it is.
             fitting = takewhile(lambda pair: pair[1] < PORTION_OCTETS, zip(rows, octets))  # noqa: B905
             messages = tuple(own for (own, _), _ in fitting)
-            began = make_id(datetime.fromisoformat(until), 0)
-            sessions = tuple(own for (own,) in query(_LEFT_SESSIONS, began, PORTION))
+            # While more settled mail is left than this, sessions wait: their messages go first.
+            sessions = _left_sessions(query, until) if len(rows) < PORTION else ()
         return Deletion(messages=messages, sessions=sessions) if messages or sessions else None
+
+
+def _left_sessions(query: Query, until: str) -> tuple[str, ...]:
+    began = make_id(datetime.fromisoformat(until), 0)
+    return tuple(own for (own,) in query(_LEFT_SESSIONS, began, until, until, PORTION))
 
 
 def _until(query: Query, keep: Keep, now: datetime) -> str | None:

@@ -99,7 +99,6 @@ CREATE INDEX IF NOT EXISTS bounces_counted ON bounces (sequence)
     WHERE json_extract(record, '$.salesforce.is_bounced');
 CREATE INDEX IF NOT EXISTS recipients_by_address ON recipients (address COLLATE NOCASE, message);
 CREATE INDEX IF NOT EXISTS messages_by_time ON messages (json_extract(record, '$.received_at'));
-CREATE INDEX IF NOT EXISTS messages_by_session ON messages (json_extract(record, '$.session_id'));
 CREATE TABLE IF NOT EXISTS highest (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bodies (
@@ -108,6 +107,9 @@ CREATE TABLE IF NOT EXISTS bodies (
 );
 """
 """What older journals may lack; a reader does without."""
+
+_DROPPED: Final = "DROP INDEX IF EXISTS messages_by_session;"
+"""What older journals may have and nobody reads: each index costs a message about a page."""
 
 _JOURNAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 """Octets that the write-ahead log may keep on disk once it has been copied back."""
@@ -138,7 +140,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             if mode != "wal":
                 raise JournalError(f"SQLite can't keep a write-ahead log beside {path}")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_ADDED)
+            connection.executescript(_ADDED + _DROPPED)
             if found == 1:
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")

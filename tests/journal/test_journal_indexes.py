@@ -131,7 +131,6 @@ async def test_a_journal_without_the_indexes_is_read_and_gets_them(tmp_path: Pat
     with closing(sqlite3.connect(path)) as connection:
         added = [
             "messages_by_time",
-            "messages_by_session",
             "recipients_by_address",
             "bounces_counted",
             "bounces_code_messages",
@@ -147,3 +146,16 @@ async def test_a_journal_without_the_indexes_is_read_and_gets_them(tmp_path: Pat
     with closing(sqlite3.connect(path)) as connection:
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     assert set(added) <= there
+
+
+async def test_a_journal_with_an_index_that_nobody_reads_loses_it(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite3"
+    await fill(path, 3)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE INDEX messages_by_session ON messages (json_extract(record, '$.session_id'))"
+        )
+    await fill(path, 0)
+    with closing(sqlite3.connect(path)) as connection:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert "messages_by_session" not in there

@@ -11,7 +11,7 @@ import pytest
 from journal_records import NOON, a_bounce, a_message, a_session, an_attempt
 
 from relay.core.ids import make_id
-from relay.core.records import SessionDirection
+from relay.core.records import Session, SessionDirection
 from relay.journal.api import Batch, JournalReader, NewMessage, RecipientState, RecipientUpdate
 from relay.journal.pruning import PORTION, PORTION_OCTETS, Keep, PruneReader
 from relay.journal.sqlite_journal import SqliteJournal, open_journal
@@ -25,6 +25,17 @@ def opened(path: Path) -> SqliteJournal:
 
 def delivered(*numbers: int) -> tuple[NewMessage, ...]:
     return tuple(a_message(n, state=SENT) for n in numbers)
+
+
+def inbound(own: str, *, ended: int) -> Session:
+    """A session that began at noon or whenever its id says, and ended so many seconds after it."""
+    return a_session(
+        id=own,
+        direction=SessionDirection.INBOUND,
+        hop=None,
+        evidence=None,
+        ended_at=NOON + timedelta(seconds=ended),
+    )
 
 
 async def prune(path: Path, journal: SqliteJournal, keep: Keep, *, seconds: int = 0) -> int:
@@ -94,7 +105,6 @@ async def test_a_message_that_one_recipient_still_waits_for_stays(
 async def test_all_that_is_known_of_it_goes_along_and_its_session(tmp_path: Path) -> None:
     early, late = make_id(NOON, 1), make_id(NOON, 2)
     unused, coming = make_id(NOON, 3), make_id(NOON + timedelta(seconds=5), 4)
-    inbound = {"direction": SessionDirection.INBOUND, "hop": None, "evidence": None}
     async with opened(tmp_path) as journal:
         await journal.writer.write(
             Batch(
@@ -103,7 +113,10 @@ async def test_all_that_is_known_of_it_goes_along_and_its_session(tmp_path: Path
                     a_message(2, state=SENT, session_id=late),
                 ),
                 sessions=(
-                    *(a_session(id=own, **inbound) for own in (early, late, unused, coming)),
+                    inbound(early, ended=1),
+                    inbound(late, ended=2),
+                    inbound(unused, ended=1),
+                    inbound(coming, ended=5),
                     a_session(1),
                     a_session(2),
                 ),
@@ -116,6 +129,40 @@ async def test_all_that_is_known_of_it_goes_along_and_its_session(tmp_path: Path
         assert {s.id for s in reader.sessions(10)} == {late, coming, a_session(2).id}
         assert [a.id for a in reader.message("latest").attempts] == [an_attempt(2).id]
         assert reader.bounces(10) == ()
+
+
+async def test_an_inbound_session_stays_as_long_as_any_of_its_messages(tmp_path: Path) -> None:
+    waited, long = make_id(NOON, 1), make_id(NOON, 2)
+    queued = a_message(1, state=QUEUED, next_at=NOON, session_id=waited)
+    async with opened(tmp_path) as journal:
+        await journal.writer.write(
+            Batch(
+                messages=(
+                    a_message(0, state=QUEUED, next_at=NOON, session_id=None),
+                    queued,
+                    a_message(2, state=SENT, session_id=waited),
+                    a_message(3, state=SENT, session_id=long),
+                    a_message(4, state=SENT, session_id=long),
+                    a_message(5, state=SENT),
+                ),
+                sessions=(inbound(waited, ended=2), inbound(long, ended=4)),
+            )
+        )
+
+        async def left(messages: int) -> tuple[list[int], set[str]]:
+            await prune(tmp_path, journal, Keep(messages=messages))
+            return kept(journal.reader), {s.id for s in journal.reader.sessions(10)}
+
+        assert await left(2) == ([5, 4, 1, 0], {waited, long})
+        assert await left(1) == ([5, 1, 0], {waited})
+        settled = RecipientUpdate(
+            message_id=queued.envelope.id,
+            recipient=queued.envelope.recipients[0],
+            state=SENT,
+            next_at=None,
+        )
+        await journal.writer.write(Batch(updates=(settled,)))
+        assert await left(1) == ([5, 0], set())
 
 
 async def test_a_portion_is_bounded_in_messages_and_in_octets(tmp_path: Path) -> None:
