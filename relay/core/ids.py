@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b32encode
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_FROM_RFC_4648: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 ENTROPY_BITS: Final = 40
 ID_FORM: Final = re.compile(f"[{_ALPHABET}]{{17}}")
@@ -42,12 +44,10 @@ class IdMaker:
             self._time = _time_digits(milliseconds)
             self._milliseconds = milliseconds
         if not self._drawn:
-            size = ENTROPY_BITS // 8
-            octets = self._random(_DRAWN_AT_ONCE * size)
-            self._drawn = [
-                _random_digits(int.from_bytes(octets[start : start + size], "big"))
-                for start in range(0, len(octets), size)
-            ]
+            drawn = b32encode(self._random(_DRAWN_AT_ONCE * ENTROPY_BITS // 8))
+            text = drawn.translate(_FROM_RFC_4648).decode()
+            digits = ENTROPY_BITS // 5
+            self._drawn = [text[start : start + digits] for start in range(0, len(text), digits)]
         return self._time + self._drawn.pop()
 
 

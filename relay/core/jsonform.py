@@ -22,13 +22,19 @@ from typing import Any, Final
 import orjson
 
 from relay.core.addresses import Address, DomainPattern
-from relay.core.evidence import TlsEvidence
 from relay.core.records import Attempt, Bounce, Envelope, Session
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 _AS_IT_IS: Final = frozenset({type(None), bool, int, float, str})
-_EVIDENCES_REMEMBERED: Final = 128
+_PARTS_REMEMBERED: Final = 256
+_SHARED: Final[dict[type[Any], tuple[str, ...]]] = {
+    Envelope: (),
+    Session: ("hop", "evidence"),
+    Attempt: ("hop", "hosts", "rule", "verdict"),
+    Bounce: ("rule",),
+}
+"""The fields of each record whose values many records have: those of a connection, and of a way."""
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -54,12 +60,23 @@ def to_text(record: Envelope | Session | Attempt | Bounce) -> str:
     return text if text.isascii() else _NOT_ASCII.sub(_escaped, text)
 
 
-def _quick_form(record: Envelope | Session | Attempt | Bounce) -> dict[str, object]:
+def _quick_form(record: Any) -> dict[str, object]:
     """Return what orjson writes like the record, and faster: it is slow with slots and enums."""
     kind: Any = type(record)
     names, values_of = _fields_of(kind)
     form: dict[str, object] = dict(zip(names, values_of(record), strict=True))
-    if isinstance(record, Session):
+    for name in _SHARED[kind]:
+        part = form[name]
+        if part is not None:
+            # What was written a moment ago is found by one look.
+            kept = _texts.get(id(part))
+            form[name] = kept[1] if kept is not None else _written(part)
+    if kind is Envelope:
+        # Plain text: orjson asks an enum by two calls.
+        form["body"] = record.body._value_
+        form["reply_mode"] = record.reply_mode._value_
+    elif kind is Session:
+        form["direction"] = record.direction._value_
         form["transcript"] = [
             {
                 "direction": line.direction._value_,
@@ -69,23 +86,21 @@ def _quick_form(record: Envelope | Session | Attempt | Bounce) -> dict[str, obje
             }
             for line in record.transcript
         ]
-        if record.evidence is not None:
-            form["evidence"] = _evidence_text(record.evidence)
     return form
 
 
-_evidence_texts: Final[dict[int, tuple[TlsEvidence, orjson.Fragment]]] = {}
-"""By identity, since all messages of one connection have the same evidence."""
+_texts: Final[dict[int, tuple[object, orjson.Fragment]]] = {}
+"""Parts of records as JSON, by identity: they are frozen, and to compare them costs too much."""
 
 
-def _evidence_text(evidence: TlsEvidence) -> orjson.Fragment:
-    found = _evidence_texts.get(id(evidence))
-    if found is None:
-        if len(_evidence_texts) >= _EVIDENCES_REMEMBERED:
-            _evidence_texts.clear()
-        # The evidence is kept too: its identity must not become another's.
-        found = _evidence_texts[id(evidence)] = (evidence, orjson.Fragment(orjson.dumps(evidence)))
-    return found[1]
+def _written(part: object) -> orjson.Fragment:
+    """Write a part of a record, and remember it."""
+    if len(_texts) >= _PARTS_REMEMBERED:
+        _texts.clear()
+    text = orjson.Fragment(orjson.dumps(part))
+    # The part is kept too: its identity must not become another's.
+    _texts[id(part)] = (part, text)
+    return text
 
 
 def _escaped(found: re.Match[str]) -> str:

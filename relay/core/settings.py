@@ -22,7 +22,7 @@ class TlsSetting(Enum):
     @property
     def label(self) -> str:
         """The setting as Salesforce's Setup page prints it, such as 'Required Verify'."""
-        return self.value.replace("-", " ").title()
+        return self._value_.replace("-", " ").title()
 
     @property
     def requires_tls(self) -> bool:

@@ -91,26 +91,19 @@ class TranscriptLog:
 
     def command(self, direction: Direction, text: str, *, encrypted: bool) -> None:
         """Add a client's line: sent on the client's side, received on the server's."""
-        if self._in_auth:
-            text = "[redacted]"
-        elif text[:4].upper() == "AUTH":
-            if found := _AUTH.fullmatch(text):
-                self._in_auth = True
-                text = f"{found[1]} [redacted]"
-            elif text[4:5] == " ":
-                self._in_auth = True
+        if self._in_auth or (text[:1] in {"A", "a"} and text[:4].upper() == "AUTH"):
+            text = self._without_login(text)
         self._add(direction, text, encrypted)
 
     def reply(self, direction: Direction, code: int, text: str, *, encrypted: bool) -> None:
         """Add a server's reply, one line for each of its lines."""
         if code != 334:
             self._in_auth = False
-        shown = code if code != -1 else code_text(code)
         if "\n" in text:
             *parts, text = text.split("\n")
             for part in parts:
-                self._add(direction, f"{shown}-{part}", encrypted)
-        self._add(direction, f"{shown} {text}", encrypted)
+                self._add(direction, f"{code_text(code)}-{part}", encrypted)
+        self._add(direction, f"{code if code != -1 else code_text(code)} {text}", encrypted)
 
     def note(self, text: str) -> None:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""
@@ -124,6 +117,16 @@ class TranscriptLog:
             return
         self._room -= 1
         self._kept.append((direction, encrypted, self._now(), text))
+
+    def _without_login(self, text: str) -> str:
+        """Return a client's line of an AUTH exchange, or one that begins it."""
+        if self._in_auth:
+            return "[redacted]"
+        if found := _AUTH.fullmatch(text):
+            self._in_auth = True
+            return f"{found[1]} [redacted]"
+        self._in_auth = text[4:5] == " "
+        return text
 
     def _add(self, direction: Direction, text: str, encrypted: bool) -> None:
         self._room -= 1

@@ -65,7 +65,9 @@ class Dialog(asyncio.Protocol):
     @property
     def trusted(self) -> bool:
         """Whether it is usable, and the host has never said anything that it was not asked."""
-        return not self.unasked and self.usable
+        if self.unasked or self._owed or self._replies or self._senseless or self._ended:
+            return False
+        return not self._transport.is_closing()
 
     @property
     def answered(self) -> bool:

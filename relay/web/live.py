@@ -42,6 +42,7 @@ class Live:
         self._notices: deque[NumberedNotice] = deque(maxlen=NOTICES)
         self._notified = 0
         self._changed = asyncio.Event()
+        self._watched = False
         self._closed = False
 
     def __str__(self) -> str:
@@ -55,6 +56,7 @@ class Live:
     @property
     def changed(self) -> asyncio.Event:
         """Is set at the next change; take it before looking, and wait for it afterwards."""
+        self._watched = True
         return self._changed
 
     @property
@@ -102,5 +104,8 @@ class Live:
         self._wake()
 
     def _wake(self) -> None:
+        if not self._watched:
+            return
+        self._watched = False
         woken, self._changed = self._changed, asyncio.Event()
         woken.set()
