@@ -259,7 +259,7 @@ class Relay:
                 ),
                 chance=chance,
             ),
-            listeners=lambda: [(e.host, e.port) for e in self._endpoints],
+            listeners=lambda: self._endpoints,
             records=records,
             clock=self._clock,
             observer=observer,

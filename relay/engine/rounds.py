@@ -8,7 +8,7 @@ them becomes durable together with what follows from it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
@@ -27,8 +27,8 @@ from relay.engine.observing import Observer
 from relay.engine.records import Records
 from relay.engine.settling import Round, Settled, Settlement, Settler
 from relay.engine.tries import Task
+from relay.inbound.listeners import Endpoint
 from relay.journal.api import Batch, NewMessage
-from relay.lookup.ourselves import own_listeners
 from relay.lookup.resolver import Resolver
 
 
@@ -86,7 +86,7 @@ class Rested:
 class Rounds:
     """Runs rounds and records them.
 
-    `listeners` tells this relay's own, as numeric addresses and ports, so that no mail comes back.
+    `listeners` tells this relay's own, so that no mail comes back.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Rounds:
         settler: Settler,
         resolver: Resolver,
         flags: Flags,
-        listeners: Callable[[], Iterable[tuple[str, int]]],
+        listeners: Callable[[], tuple[Endpoint, ...]],
         records: Records,
         clock: Clock,
         observer: Observer,
@@ -210,7 +210,7 @@ class Rounds:
             floor=message.envelope.protect_as,
         )
         answers = await self._resolver.resolve(planned.way.route.to)
-        ours = own_listeners(answers, self._listeners())
+        ours = planned.ours(answers, self._listeners())
         plan = planned.plan(answers, schedule, ours=ours)
         pending = recipients
         hurry = message.hurried
@@ -223,7 +223,7 @@ class Rounds:
                 task = Task(
                     envelope=message.envelope,
                     content=message.content,
-                    recipients=together,
+                    recipients=tuple(together),
                     planned=planned,
                     hosts=plan.hops,
                     facts=message.facts,
@@ -251,9 +251,9 @@ class Rounds:
         settled: dict[str, Settled],
         *,
         hurry: bool,
-    ) -> list[tuple[Try | NoHost, tuple[str, ...]]]:
+    ) -> list[tuple[Try | NoHost, list[str]]]:
         """Return the tries to make now, each with its recipients; those at rest go to `settled`."""
-        tries: list[tuple[Try | NoHost, str]] = []
+        tries: list[tuple[Try | NoHost, list[str]]] = []
         now, accepted_at = self._clock.now(), message.envelope.received_at
         # Everybody's step who was not tried yet.
         first: Step | None = None
@@ -271,12 +271,16 @@ class Rounds:
                     refusal = self._flags.suppressed(message.envelope, recipient, policy)
                     if refusal is not None:
                         step = NoHost(round=step.round, failure=refusal)
-                    tries.append((step, recipient))
+                    # Most often all have the very same step, which spares to compare it.
+                    if tries and tries[-1][0] is step:
+                        tries[-1][1].append(recipient)
+                    else:
+                        tries.append((step, [recipient]))
                 case Wait() | Done() | GiveUp():
                     settled[recipient] = step
                 case _:
                     assert_never(step)
-        return _grouped(tries)
+        return _grouped(tries) if len(tries) > 1 else tries
 
     async def _record(self, message: InHand, results: list[Result]) -> None:
         """Make attempts durable; `results` is empty then."""
@@ -306,16 +310,10 @@ def _sessions(results: list[Result]) -> tuple[Session, ...]:
 
 
 def _grouped(
-    tries: list[tuple[Try | NoHost, str]],
-) -> list[tuple[Try | NoHost, tuple[str, ...]]]:
-    """Put the recipients of one try together."""
-    if not tries:
-        return []
-    # Most often all have the very same step, which spares its hash: that of all its parts.
-    first = tries[0][0]
-    if len(tries) == 1 or all(step is first for step, _ in tries):
-        return [(first, tuple([recipient for _, recipient in tries]))]
+    tries: list[tuple[Try | NoHost, list[str]]],
+) -> list[tuple[Try | NoHost, list[str]]]:
+    """Put the recipients of equal tries together."""
     groups: dict[Try | NoHost, list[str]] = {}
-    for step, recipient in tries:
-        groups.setdefault(step, []).append(recipient)
-    return [(step, tuple(together)) for step, together in groups.items()]
+    for step, recipients in tries:
+        groups.setdefault(step, []).extend(recipients)
+    return list(groups.items())

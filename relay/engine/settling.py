@@ -191,6 +191,8 @@ def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
 
     RFC 3461 section 5.2.2: a relay to a host without the extension reports `relayed`.
     """
+    if not over.envelope.dsn.recipients:
+        return []
     request = over.envelope.dsn.of(recipient)
     if not over.envelope.reverse_path or not request.wants(Notify.SUCCESS):
         return []

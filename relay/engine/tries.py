@@ -19,7 +19,6 @@ from relay.core.outcomes import (
     Failure,
     LocalProblem,
     LocalRefusal,
-    Outcome,
     PeerRefusal,
     Stage,
     TlsRefusal,
@@ -93,7 +92,10 @@ class Tried:
 
         421 in reply to MAIL says the same in words (RFC 5321 section 3.8).
         """
-        return any(_at_mail(entry.outcome) for entry in self.outcomes)
+        for entry in self.outcomes:
+            if not isinstance(entry.outcome, Delivered) and _at_mail(entry.outcome.failure):
+                return True
+        return False
 
 
 class Tries:
@@ -204,8 +206,6 @@ class Tries:
             )
             outcomes = for_all(task.recipients, broken)
         finally:
-            # What ends the session has bounds of its own.
-            session.end_by(None)
             ready = ready and await session.keep()
             if not ready:
                 await session.close()
@@ -245,10 +245,8 @@ def _tested(
     return WouldBe(setting=policy.setting, verdict=verdict, code=entry.status, text=entry.text)
 
 
-def _at_mail(outcome: Outcome) -> bool:
-    if isinstance(outcome, Delivered):
-        return False
-    match outcome.failure:
+def _at_mail(failure: Failure) -> bool:
+    match failure:
         case ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.MAIL):
             return True
         case PeerRefusal(reply=Reply(code=421), stage=Stage.MAIL):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy, Way
@@ -17,6 +17,8 @@ from relay.core.records import MatchedRule
 from relay.core.routing import HostAddress, Plan, RetrySchedule
 from relay.core.settings import TlsSetting
 from relay.core.steps import Try, judged_under
+from relay.inbound.listeners import Endpoint
+from relay.lookup.ourselves import own_listeners
 from relay.outbound.pool import PoolKey
 from relay.tls.contexts import ClientContexts
 from relay.tls.trust import TrustStore, TrustStores
@@ -24,7 +26,8 @@ from relay.tls.trust import TrustStore, TrustStores
 MOST_REMEMBERED: Final = 1000
 """Ways; when there are more, all are worked out anew."""
 
-_Asked = tuple[tuple[HostAddress, ...] | Failure, RetrySchedule, Set[HostAddress]]
+_Answers: TypeAlias = tuple[HostAddress, ...] | Failure
+_Asked: TypeAlias = tuple[_Answers, RetrySchedule, Set[HostAddress]]
 
 
 class Terms(NamedTuple):
@@ -50,6 +53,7 @@ class PlannedWay:
         self._policy = policy
         self._planned: tuple[_Asked, Plan] | None = None
         self._agreed: tuple[Try, Terms] | None = None
+        self._told_ours: tuple[_Answers, tuple[Endpoint, ...], frozenset[HostAddress]] | None = None
 
     def plan(
         self,
@@ -64,6 +68,14 @@ class PlannedWay:
             made = self._policy.plan(self.way, answers, schedule, ours=ours)
             self._planned = (asked, made)
         return self._planned[1]
+
+    def ours(self, answers: _Answers, listeners: tuple[Endpoint, ...]) -> frozenset[HostAddress]:
+        """Return which answers are this relay's own listeners; other answers are looked at anew."""
+        told = self._told_ours
+        if told is None or told[0] is not answers or told[1] is not listeners:
+            found = own_listeners(answers, [(one.host, one.port) for one in listeners])
+            told = self._told_ours = (answers, listeners, found)
+        return told[2]
 
     def terms(self, step: Try, contexts: ClientContexts, stores: TrustStores) -> Terms:
         """Return the terms of a try; contexts and stores are always those of the policy in force.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relay.core.addresses import parse_address
 from relay.core.content import ContentFacts, facts_of
@@ -127,7 +128,14 @@ def _head(content: bytes) -> bytes:
 
 def _size_limit(extensions: Mapping[str, str]) -> int:
     """Return the host's fixed maximum in octets, 0 for none (RFC 1870 section 4)."""
-    value = extensions.get("size", "").strip()
+    value = extensions.get("size")
+    return 0 if value is None else _number_in(value)
+
+
+@lru_cache(64)
+def _number_in(value: str) -> int:
+    """Return the number that a text is; 0 for none, or for one that no host can mean."""
+    value = value.strip()
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
 
 

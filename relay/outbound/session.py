@@ -213,6 +213,7 @@ class OutboundSession:
         if self._exchange is None or self._admitted is None or self._ended_at is not None:
             return False
         if self._admitted.unfinished:
+            self._exchange.end_by(None)
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT):
                     await self._admitted.reset()
@@ -226,9 +227,9 @@ class OutboundSession:
         return self._exchange is not None and self._exchange.trusted
 
     def end_by(self, until: float | None) -> None:
-        """Let whoever waits on a host from now on get TimeoutError at `until`; None for nobody.
+        """Let the message that is admitted next get TimeoutError at `until`; None for never.
 
-        It is a time of the event loop. Opening is not bounded by it.
+        It is a time of the event loop. What opens and ends a session has bounds of its own.
         """
         if self._exchange is not None:
             self._exchange.end_by(until)
@@ -282,6 +283,7 @@ class OutboundSession:
             self._opening.client.abort()
 
     async def _take_leave(self, exchange: Exchange) -> None:
+        exchange.end_by(None)
         if self._admitted is not None and self._admitted.unfinished:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT):
