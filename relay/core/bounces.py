@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
@@ -18,6 +19,7 @@ from relay.core.outcomes import (
     Failure,
     LocalProblem,
     LocalRefusal,
+    Outcome,
     PeerRefusal,
     Stage,
     TlsRefusal,
@@ -100,17 +102,12 @@ def result_type_of(failure: Failure) -> ResultType | None:
     return card(faults[0]).result_type if faults else None
 
 
-def _ended_in(attempt: Attempt, recipient: str, failure: Failure) -> bool:
-    tried = attempt.tried(recipient)
-    return tried is not None and getattr(tried.outcome, "failure", None) == failure
-
-
 def make_bounce(
     *,
     bounce_id: str,
     envelope: Envelope,
     recipient: str,
-    attempts: tuple[Attempt, ...],
+    attempts: Sequence[tuple[Attempt, Outcome]],
     failure: Failure,
     expired: bool,
     action: BounceAction,
@@ -124,12 +121,16 @@ def make_bounce(
 ) -> Bounce:
     """Build the record of one recipient's failure.
 
-    `attempts` are the recipient's own, oldest first, and at least one. `failure` is the cause; with
+    `attempts` are the recipient's own, oldest first, and at least one, each with how it ended for
+    the recipient. `failure` is the cause; with
     `expired` the reported code is that of an expired queue and the cause keeps its own.
     `through_relay`: the hosts are not the recipient's own. `earlier_soft` as in `salesforce_view`.
     """
     # With several hosts the cause need not be the last one's: a host that may recover outweighs it.
-    last = next((a for a in reversed(attempts) if _ended_in(a, recipient, failure)), attempts[-1])
+    last = next(
+        (a for a, ended in reversed(attempts) if getattr(ended, "failure", None) == failure),
+        attempts[-1][0],
+    )
     cause = book.entry(failure)
     reported = book.entry(EXPIRED) if expired else cause
     words = explain_failure(failure)
@@ -153,7 +154,7 @@ def make_bounce(
         host=last.hop.host if last.hop else None,
         address=f"{last.hop.address}:{last.hop.port}" if last.hop else None,
         stage=failure.stage,
-        attempts=len({attempt.round for attempt in attempts}),
+        attempts=len({attempt.round for attempt, _ in attempts}),
         session_id=last.session_id,
         at=at,
         will_retry_at=will_retry_at,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from relay.core.addresses import domain_of, parse_address
 from relay.core.bounces import make_bounce
 from relay.core.delivery import Policy
 from relay.core.dsn import Notify
-from relay.core.outcomes import Delivered
+from relay.core.outcomes import Delivered, Outcome
 from relay.core.records import (
     Attempt,
     BodyType,
@@ -72,9 +73,20 @@ class Round:
         """Whether the client is told of the failures, in the reply to DATA."""
         return self.client_waits and not any(isinstance(s, Done) for s in self.steps.values())
 
-    def attempts_of(self, recipient: str) -> tuple[Attempt, ...]:
-        """Return one recipient's attempts, oldest first."""
-        return tuple(a for a in self.attempts if a.tried(recipient) is not None)
+
+class _Failures:
+    """What the failures of a round ask of it, worked out once however many recipients it has."""
+
+    def __init__(self, over: Round) -> None:
+        self.tells_client: Final = over.tells_client
+        self._ended: defaultdict[str, list[tuple[Attempt, Outcome]]] = defaultdict(list)
+        for attempt in over.attempts:
+            for entry in attempt.outcomes:
+                self._ended[entry.recipient].append((attempt, entry.outcome))
+
+    def attempts(self, recipient: str) -> Sequence[tuple[Attempt, Outcome]]:
+        """Return one recipient's attempts, oldest first, with how each ended for it."""
+        return self._ended[recipient]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +105,7 @@ class Settler:
         updates: list[RecipientUpdate] = []
         bounces: list[Bounce] = []
         reported: list[ReportedRecipient] = []
+        failures: _Failures | None = None
         for recipient, step in over.steps.items():
             state, next_at = _state(step)
             updates.append(
@@ -106,7 +119,8 @@ class Settler:
                 case Wait() if recipient not in over.tried_now:
                     pass
                 case Wait() | GiveUp():
-                    bounce = self._bounce(over, recipient, step)
+                    failures = failures or _Failures(over)
+                    bounce = self._bounce(over, failures, recipient, step)
                     bounces.append(bounce)
                     if bounce.notified is Notified.SENDER:
                         original = over.envelope.dsn.of(recipient).original
@@ -119,8 +133,10 @@ class Settler:
             notifications=(self._notification(over, reported),) if reported else (),
         )
 
-    def _bounce(self, over: Round, recipient: str, step: Wait | GiveUp) -> Bounce:
-        attempts = over.attempts_of(recipient)
+    def _bounce(
+        self, over: Round, failures: _Failures, recipient: str, step: Wait | GiveUp
+    ) -> Bounce:
+        attempts = failures.attempts(recipient)
         match step:
             case Wait(failure=failure):
                 action, expired = BounceAction.DELAYED, False
@@ -139,7 +155,9 @@ class Settler:
             book=over.policy.codes,
             at=over.at,
             will_retry_at=step.until if isinstance(step, Wait) else None,
-            notified=_notified(over, recipient, action, first=attempts[-1].round == 1),
+            notified=Notified.CLIENT
+            if failures.tells_client
+            else _notified(over, recipient, action, first=attempts[-1][0].round == 1),
             management=over.policy.salesforce.bounces,
             through_relay=_through_relay(over, recipient),
             earlier_soft=self.earlier_soft(recipient, over.policy.salesforce.bounces),
@@ -196,8 +214,12 @@ def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
     request = over.envelope.dsn.of(recipient)
     if not over.envelope.reverse_path or not request.wants(Notify.SUCCESS):
         return []
-    attempt = over.attempts_of(recipient)[-1]
-    outcome = next(o.outcome for o in attempt.outcomes if o.recipient == recipient)
+    attempt, outcome = next(
+        (attempt, entry.outcome)
+        for attempt in reversed(over.attempts)
+        for entry in attempt.outcomes
+        if entry.recipient == recipient
+    )
     assert isinstance(outcome, Delivered)
     if outcome.dsn:
         return []
@@ -218,9 +240,7 @@ def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
 
 
 def _notified(over: Round, recipient: str, action: BounceAction, *, first: bool) -> Notified:
-    """Say who is told of a failure: the client, or the sender as far as it asked to be."""
-    if over.tells_client:
-        return Notified.CLIENT
+    """Say who is told of a failure that the client is not: the sender, as far as it asked."""
     if not over.envelope.reverse_path:
         return Notified.NOBODY
     request = over.envelope.dsn.of(recipient)
