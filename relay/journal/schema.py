@@ -140,6 +140,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             if mode != "wal":
                 raise JournalError(f"SQLite can't keep a write-ahead log beside {path}")
             connection.execute("PRAGMA synchronous = FULL")
+            # A group's rows change more pages than SQLite remembers of a statement in memory, and
+            # each such statement had a file made and removed for what it may have to take back.
+            connection.execute("PRAGMA temp_store = MEMORY")
             connection.executescript(_ADDED + _DROPPED)
             if found == 1:
                 connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -92,6 +92,12 @@ def test_every_commit_is_synchronous(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_what_a_statement_may_take_back_makes_no_file(tmp_path: Path) -> None:
+    connection = connect_writer(tmp_path / "j.sqlite3")
+    assert connection.execute("PRAGMA temp_store").fetchone() == (2,)  # MEMORY
+    connection.close()
+
+
 async def test_a_write_returns_after_its_commit_and_not_before(tmp_path: Path) -> None:
     gate: list[GatedConnection] = []
 
