@@ -10,6 +10,9 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the `relay` command."""
-    from relay.cli.app import app
+    from relay.cli.loading import loading
+
+    with loading():
+        from relay.cli.app import app
 
     app(prog_name="relay")

@@ -16,6 +16,7 @@ import typer
 from relay.cli.console import ExitCode, fail, say
 from relay.cli.keeping import KeepDaysOption, KeepMessagesOption, keep_of
 from relay.cli.lab_scripts import LabScriptOption, open_scripts
+from relay.cli.loading import loading
 from relay.cli.log_format import LogFormat, LogFormatOption, log_line, narrator, set_up_log
 from relay.cli.loops import LoopKind, LoopOption, loop_factory
 from relay.cli.noticing import (
@@ -147,9 +148,11 @@ def serve(
     SIGHUP, which `relay policy reload` sends, reads the policy file again.
     Port 0 takes any free port; `relay send` and `relay readyz` find it by the state directory.
     """
-    from relay.engine.relay import RelayOptions, ServerCertificate
-    from relay.inbound.listeners import ListenerConfig, ListenerKind
+    with loading():
+        from relay.engine.relay import RelayOptions, ServerCertificate
+        from relay.inbound.listeners import ListenerConfig, ListenerKind
 
+        to_enforce = open_policy(policy)
     if (certificate is None) is not (key is None):
         fail("--cert and --key belong together", hint="Give both, or neither.")
     where = StateDir.of(state)
@@ -187,7 +190,7 @@ def serve(
     )
     set_up_log(log_format)
     _run(
-        open_policy(policy),
+        to_enforce,
         policy_path(policy),
         options=options,
         where=where,

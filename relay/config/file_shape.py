@@ -81,7 +81,7 @@ def _form_or_list(value: object) -> str:
 class Shape(BaseModel):
     """What all parts of the file share: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class TlsChoices(Shape):
