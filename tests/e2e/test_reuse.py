@@ -13,6 +13,7 @@ import pytest
 from e2e_relay import Running, Start
 
 from relay.config.policy_file import load_policy_text
+from relay.core.outcomes import Deferred, LocalProblem, LocalRefusal
 from relay.core.records import Session
 from relay.tls import certificate
 
@@ -54,6 +55,9 @@ class Host:
                     case b"MAIL":
                         play = next(plan, "take")
                         if play == "close":
+                            return
+                        if play == "hold":
+                            await reader.read()
                             return
                         if play == "421":
                             writer.write(b"421 4.4.2 too many messages\r\n")
@@ -115,6 +119,27 @@ async def test_messages_share_a_session_and_each_has_its_own_record(start: Start
         # Stopped: the session that stood idle has ended with a farewell.
         assert (host.open, host.quits) == (0, 1)
     assert len(host.taken) == 3
+
+
+async def test_a_host_that_falls_silent_in_a_kept_session_is_left_in_time(start: Start) -> None:
+    """The client's time bounds a message that opens no session, too."""
+    host = Host(lambda number: iter(["take", "hold"] if number == 1 else ["take"]))
+    within = "reply_within: 300ms\ncommand_timeout: 60s\n"
+    async with host.running(), start(policy(host) + within) as running:
+        codes = [(await running.send("a@example.test", mark=f"m{n}")).code for n in (1, 2, 3)]
+        assert codes[0] == codes[2] == 250
+        assert 400 <= codes[1] < 500
+        (attempt,) = running.record("m2").attempts
+        (entry,) = attempt.outcomes
+        assert isinstance(entry.outcome, Deferred)
+        assert isinstance(entry.outcome.failure, LocalRefusal)
+        assert entry.outcome.failure.problem is LocalProblem.OUT_OF_TIME
+        session, texts = used(running, "m2")
+        assert session.continues is not None
+        assert any(text.startswith("MAIL") for text in texts)
+        # Nobody is to use the session again.
+        assert host.connections == 2
+    assert len(host.taken) == 2
 
 
 async def test_off_is_the_default_and_each_message_has_a_session(start: Start) -> None:

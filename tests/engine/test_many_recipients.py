@@ -1,0 +1,104 @@
+"""What a message to many recipients costs: its outcomes are gone through a few times in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from relay.config.policy_file import load_policy_text
+from relay.core.outcomes import Delivered, Outcome, PeerRefusal, Stage, outcome_of
+from relay.core.records import (
+    Attempt,
+    BodyType,
+    Envelope,
+    MatchedRule,
+    RecipientOutcome,
+    ReplyMode,
+)
+from relay.core.replies import Reply
+from relay.core.settings import Protection, TlsSetting
+from relay.core.steps import GiveUp
+from relay.engine.rounds import InHand
+from relay.engine.settling import Round, Settler
+
+AT = datetime(2026, 5, 6, tzinfo=UTC)
+RECIPIENTS = tuple(f"r{number}@peer.test" for number in range(200))
+OK = Delivered(reply=Reply(code=250, text="2.0.0 ok"), protection=Protection.CLEAR)
+UNKNOWN = PeerRefusal(reply=Reply(code=550, text="5.1.1 unknown"), stage=Stage.RCPT)
+ENVELOPE = Envelope(
+    id="m1",
+    reverse_path="",
+    recipients=RECIPIENTS,
+    received_at=AT,
+    size=1,
+    sha256="",
+    body=BodyType.SEVEN_BIT,
+    smtputf8=False,
+    reply_mode=ReplyMode.QUEUED,
+    policy="p.yaml",
+    policy_sha256="",
+)
+
+
+class Counted(tuple[RecipientOutcome, ...]):
+    """Outcomes that count how often somebody goes through them."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[RecipientOutcome]:
+        type(self).walks += 1
+        return super().__iter__()
+
+
+def attempt(outcome: Outcome, number: int) -> Attempt:
+    Counted.walks = 0
+    return Attempt(
+        id=f"a{number}",
+        message_id="m1",
+        round=number,
+        hop=None,
+        clear=False,
+        rule=MatchedRule(
+            setting=TlsSetting.PREFERRED, pattern="*", reason="r", file="p.yaml", line=1
+        ),
+        route="capture",
+        session_id=None,
+        verdict=None,
+        outcomes=Counted(RecipientOutcome(recipient=r, outcome=outcome) for r in RECIPIENTS),
+        started_at=AT,
+        ended_at=AT,
+    )
+
+
+def test_histories_are_kept_and_not_searched_for() -> None:
+    first, second = attempt(outcome_of(UNKNOWN), 1), attempt(OK, 2)
+    message = InHand(envelope=ENVELOPE, content=b"", recipients=RECIPIENTS, attempts=[first])
+    message.add(second)
+    assert message.attempts == [first, second]
+    walked = Counted.walks
+    for recipient in RECIPIENTS:
+        assert list(message.history(recipient)) == [first.tried(recipient), second.tried(recipient)]
+        # The two that are compared with go through the outcomes; the history does not.
+        walked += 2
+    assert Counted.walks == walked
+    assert not message.history("stranger@peer.test")
+
+
+def test_failures_are_told_without_a_search_for_each() -> None:
+    attempts = [attempt(outcome_of(UNKNOWN), number) for number in (1, 2)]
+    settler = Settler(hostname="relay.test", new_id=iter(map(str, range(1000))).__next__)
+    settlement = settler.settle(
+        Round(
+            envelope=ENVELOPE,
+            content=b"",
+            steps=dict.fromkeys(RECIPIENTS, GiveUp(cause=UNKNOWN, expired=False)),
+            attempts=attempts,
+            tried_now=RECIPIENTS,
+            policy=load_policy_text("tls: Preferred\n", name="p.yaml"),
+            at=AT,
+            client_waits=False,
+        )
+    )
+    assert [bounce.recipient for bounce in settlement.bounces] == list(RECIPIENTS)
+    assert {bounce.attempts for bounce in settlement.bounces} == {2}
+    assert Counted.walks == len(attempts)
