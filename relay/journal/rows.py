@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from relay.core.records import Bounce
+from relay.core.records import Attempt, Bounce, Session
 from relay.journal.api import Batch, NewMessage, RecipientUpdate
 from relay.journal.bodies import SMALL, new_name
 from relay.journal.codec import encode, to_microseconds
@@ -76,15 +76,16 @@ class Rows(NamedTuple):
 
 def rows_of(batch: Batch) -> Rows:
     """Return the rows of a batch, and the statements of its deletions."""
-    messages = tuple([_message(message) for message in batch.messages])
+    messages = tuple(map(_message, batch.messages))
+    deletions = batch.deletions
     return Rows(
         messages,
-        tuple([(session.id, encode(session)) for session in batch.sessions]),
-        tuple([AttemptRow(a.id, a.message_id, encode(a)) for a in batch.attempts]),
-        tuple([_bounce(bounce) for bounce in batch.bounces]),
-        tuple([_update(update) for update in batch.updates]),
-        tuple([s for deletion in batch.deletions for s in deleting(deletion)]),
-        doomed(batch.deletions) if batch.deletions else "",
+        tuple(map(_session, batch.sessions)),
+        tuple(map(_attempt, batch.attempts)),
+        tuple(map(_bounce, batch.bounces)),
+        tuple(map(_update, batch.updates)),
+        tuple([s for deletion in deletions for s in deleting(deletion)]) if deletions else (),
+        doomed(deletions) if deletions else "",
         tuple([(row.file, row.content) for row in messages if row.file is not None]),
     )
 
@@ -102,6 +103,14 @@ def _message(message: NewMessage) -> MessageRow:
         message.state.value,
         None if next_at is None else to_microseconds(next_at),
     )
+
+
+def _session(session: Session) -> tuple[str, str]:
+    return session.id, encode(session)
+
+
+def _attempt(attempt: Attempt) -> AttemptRow:
+    return AttemptRow(attempt.id, attempt.message_id, encode(attempt))
 
 
 def _bounce(bounce: Bounce) -> BounceRow:

@@ -86,7 +86,7 @@ class SqliteWriter:
     async def check(self) -> None:
         await self._hand_in(Rows(statements=(PROBE,)))
 
-    async def _hand_in(self, rows: Rows) -> None:
+    def _hand_in(self, rows: Rows) -> asyncio.Future[None]:
         if self._closed:
             raise JournalError(f"the journal is closed: {self._path}")
         loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ class SqliteWriter:
             loop.call_soon(self._hand_over, loop)
         else:
             gathered.append(waiting)
-        await waiting.done
+        return waiting.done
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give the thread what one turn of the loop brought: it is woken once, and commits once."""
