@@ -166,6 +166,18 @@ class RelaySMTP(SMTP):
             _log.exception("inbound session %s broke", self._record.id)
         finally:
             await self._close()
+            self._untie()
+
+    def _untie(self) -> None:
+        """Drop what leads back to this session, so that it is freed without a full collection.
+
+        A full collection stops everybody for tens of milliseconds. What a late end of the
+        connection would need stays.
+        """
+        self._client_connected_cb = None
+        self._smtp_methods = {}
+        del self._writer
+        del self._watchdog
 
     def _cut_off(self) -> None:
         """Say 421 where it can be said at once; clear text has no place in a handshake."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from email import _header_value_parser
 from typing import Any
 
@@ -128,3 +130,26 @@ async def test_a_tls_session_holds_a_small_buffer_and_takes_a_big_message(house:
     if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
         protocol = the_session(house)._wire._ssl_protocol
         assert len(protocol._ssl_buffer) == len(protocol.get_buffer(-1)) == RECEIVED_AT_ONE_TIME
+
+
+@pytest.mark.parametrize("kind", [ListenerKind.SMTP, ListenerKind.SMTPS])
+async def test_an_ended_session_is_freed_without_the_garbage_collector(
+    house: House, kind: ListenerKind
+) -> None:
+    await (await house.connect(kind)).close()
+    await house.ended(1)  # The first one is what the blueprint is taken of.
+    gc.collect()
+    gc.disable()
+    try:
+        client = await house.connect(kind)
+        assert (await client.say("EHLO client.test")).startswith("250")
+        session = weakref.ref(the_session(house))
+        task = the_session(house).task()
+        assert (await client.say("QUIT")).startswith("221")
+        await client.close()
+        await task
+        del task
+        await asyncio.sleep(0)
+        assert session() is None
+    finally:
+        gc.enable()
