@@ -79,7 +79,8 @@ class Acceptor:
                 )
             match policy.delivery.reply:
                 case ReplyMode.QUEUED:
-                    return await self._promise(message, policy)
+                    await self._store(message, RecipientState.QUEUED, policy)
+                    return CodeEntry(_TAKEN, f"Ok: queued as {message.envelope.id}")
                 case ReplyMode.INLINE:
                     return await self._deliver(message, in_force)
                 case _:
@@ -136,10 +137,6 @@ class Acceptor:
             self._observer.bounced(bounce)
         self._queue.wake()
         return CodeEntry(_TAKEN, f"Ok: returned mail noted, {mail.envelope.id}")
-
-    async def _promise(self, message: InHand, policy: Policy) -> CodeEntry:
-        await self._store(message, RecipientState.QUEUED, policy)
-        return CodeEntry(_TAKEN, f"Ok: queued as {message.envelope.id}")
 
     async def _deliver(self, message: InHand, in_force: PolicyInForce) -> CodeEntry:
         policy = in_force.policy

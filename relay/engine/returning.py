@@ -120,8 +120,11 @@ class Returns:
 
         Raises JournalError.
         """
-        found = {one: self.original(one) for one in recipients if may_be_verp(one)}
-        return {recipient: record for recipient, record in found.items() if record is not None}
+        return {
+            recipient: record
+            for recipient in recipients
+            if may_be_verp(recipient) and (record := self.original(recipient)) is not None
+        }
 
     async def take(self, mail: ReturnedMail, *, at: datetime) -> Batch:
         """Return what the journal is to record; recipients that are none of ours are queued."""
