@@ -136,6 +136,9 @@ class Conversation:
 
     def reply(self, entry: CodeEntry) -> None:
         """Answer a command; one bad command too many ends the session."""
+        if (line := replies.known_line(entry)) is not None:
+            self._say_line(line)
+            return
         if 500 <= entry.status.code <= 504:
             self._bad_commands += 1
             if self._bad_commands >= self._limits.bad_commands:

@@ -120,21 +120,13 @@ def plain_line(entry: CodeEntry) -> str | None:
 
     None where its text takes `reply_texts`.
     """
-    found = _OF_EVERY_MESSAGE.get(id(entry))
-    if found is None and entry.text and _is_plain(entry.text):
+    if entry.text and _is_plain(entry.text):
         return f"{entry.status.code} {entry.status.enhanced} {entry.text}".rstrip()
-    return found
+    return None
 
 
 def _is_plain(text: str) -> bool:
     return len(text) <= _WIDTH and text.isascii() and text.isprintable()
-
-
-_OF_EVERY_MESSAGE: Final = {
-    id(entry): f"{entry.status.code} {entry.status.enhanced} {entry.text}"
-    for entry in (SENDER_OK, RECIPIENT_OK)
-}
-"""By identity: these live as long as the program, and their values take long to compare."""
 
 
 def reply_texts(entry: CodeEntry) -> list[str]:
@@ -149,3 +141,12 @@ def reply_texts(entry: CodeEntry) -> list[str]:
     printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     parts = textwrap.wrap(printable, _WIDTH, break_on_hyphens=False) or [""]
     return [f"{enhanced} {part}".rstrip() for part in parts]
+
+
+_OF_EVERY_MESSAGE: Final = {id(entry): plain_line(entry) for entry in (SENDER_OK, RECIPIENT_OK)}
+
+
+def known_line(entry: CodeEntry) -> str | None:
+    """Return the `plain_line` of a reply that every message has; None for any other reply."""
+    # By identity: these live as long as the program, and their values take long to compare.
+    return _OF_EVERY_MESSAGE.get(id(entry))

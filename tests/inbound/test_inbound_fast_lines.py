@@ -62,6 +62,12 @@ def test_a_plain_line_is_the_reply_that_is_written_at_length(entry: CodeEntry) -
         assert [line] == [f"{entry.status.code} {text}" for text in replies.reply_texts(entry)]
 
 
+def test_the_replies_of_every_message_are_known_and_no_others() -> None:
+    known = [entry for entry in ENTRIES if replies.known_line(entry) is not None]
+    assert known == [replies.SENDER_OK, replies.RECIPIENT_OK]
+    assert [replies.known_line(entry) for entry in known] == list(map(replies.plain_line, known))
+
+
 def test_quickly_added_lines_are_bounded_and_free_of_what_is_hidden() -> None:
     log = TranscriptLog(lambda: AT)
     log.hide("secret")
