@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
@@ -55,9 +55,11 @@ from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
 from relay.lookup.remembered import RememberedHosts
 from relay.lookup.resolver import ChainedResolver, SystemResolver
-from relay.notice.channel import Channel
-from relay.notice.notifier import Notifier
-from relay.notice.options import NoticeOptions
+
+if TYPE_CHECKING:
+    from relay.notice.channel import Channel
+    from relay.notice.notifier import Notifier
+    from relay.notice.options import NoticeOptions
 
 DEFAULT_HOSTNAME = "relay.lab.test"
 

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
 from relay.journal.api import JournalReader, NewMessage
-from relay.notice.admin_mail import AdminMail
-from relay.notice.channel import Channel
-from relay.notice.notifier import Notifier
-from relay.notice.options import NoticeOptions
+
+if TYPE_CHECKING:
+    from relay.notice.channel import Channel
+    from relay.notice.notifier import Notifier
+    from relay.notice.options import NoticeOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +41,13 @@ class Teller:
 
         `also` are channels besides those that the options name.
         """
+        # Only who wants notices pays for loading what tells them, and who wants a webhook, for an
+        # HTTP client.
+        from relay.notice.admin_mail import AdminMail
+        from relay.notice.notifier import Notifier
+
         channels: list[Channel] = [*also]
         if options.webhook is not None:
-            # Only who wants a webhook pays for loading an HTTP client.
             from relay.notice.webhook import Webhook
 
             webhook = Webhook(

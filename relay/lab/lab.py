@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from relay.core.fault_scripts import FaultScript
 from relay.core.routing import HostAddress
@@ -18,10 +18,12 @@ from relay.lab.authority import LabAuthority
 from relay.lab.availability import why_unavailable
 from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_receiver, find_scenario
 from relay.lab.fault_overlay import RunningScripts
-from relay.lab.listener import Certificate, ScenarioListener
-from relay.lab.received import ReceivedMessage, ReceivedSession
 from relay.lab.recipes import Recipe, shipped_recipes
 from relay.lab.scripts import LabScenario, ServeTls
+
+if TYPE_CHECKING:
+    from relay.lab.listener import Certificate, ScenarioListener
+    from relay.lab.received import ReceivedMessage, ReceivedSession
 
 IDLE_SECONDS: Final = 300.0
 """How long a client may stay silent; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
@@ -240,6 +242,9 @@ class Lab:
         self, scenario: LabScenario, certificates: tuple[Certificate, ...] | None = None
     ) -> HostAddress:
         """Start a receiver, with the certificates of its card unless others are given."""
+        # What receivers are made of is loaded with the first of them, not with the relay.
+        from relay.lab.listener import ScenarioListener
+
         name = scenario.card.name
         if host := self._hosts.get(name):
             scenario = replace(scenario, card=replace(scenario.card, host_name=host))

@@ -11,11 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from relay.core.notices import Notice
 from relay.journal.api import Batch
 from relay.web.tally import Tally
+
+if TYPE_CHECKING:
+    from relay.core.notices import Notice
 
 READERS: Final = 32
 """Streams and waits at a time; each holds a connection of the port's."""

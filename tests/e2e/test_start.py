@@ -1,0 +1,68 @@
+"""What `relay serve` loads before it takes mail."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from e2e_command import RELAY, environment
+from typer.main import get_command
+
+from relay.cli.app import app
+
+LATER: Final = {
+    "fastapi": "the management port",
+    "uvicorn": "the management port",
+    "jinja2": "the pages",
+    "httpx": "webhooks",
+    "rich": "tables of other commands",
+    "dns": "looking up MX records",
+    "smtplib": "relay send",
+    "flufl": "bounces that come in",
+    "relay.notice.notifier": "notices",
+    "relay.notice.admin_mail": "notices",
+    "relay.core.notices": "notices",
+    "relay.lab.listener": "the first receiver",
+    "relay.lab.wire": "the first receiver",
+    "relay.lab.received": "the first receiver",
+    "relay.config.lint": "relay policy lint",
+    "relay.config.fault_script_shape": "fault scripts",
+    "relay.web.app": "the management port",
+}
+"""What a relay has no use for before somebody asks for it, and what that is."""
+OF_SERVE: Final = {"relay.cli.serve", "relay.cli.policy"}
+"""The modules of commands that `serve` is made of; the option --policy is the second's."""
+
+
+def test_a_start_loads_what_it_needs_and_no_other_command(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    ports = ("--smtp-port", "0", "--smtps-port", "0", "--submission-port", "0")
+    with (
+        told.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-X", "importtime", RELAY, "serve", *ports],
+            env=environment(tmp_path), stdout=subprocess.PIPE, stderr=errors, text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdout is not None
+        # The last line of the banner: it listens.
+        assert any("Ctrl-C stops" in line for line in process.stdout)
+        process.terminate()
+        process.communicate(timeout=30)
+    loaded = set(re.findall(r"^import time:.*\| +(\S+)$", told.read_text(), re.MULTILINE))
+    assert {"relay.engine.relay", "relay.inbound.listeners", "aiosmtpd.smtp"} <= loaded
+    assert {name: use for name, use in LATER.items() if name in loaded} == {}
+    others = _modules(get_command(app)) - OF_SERVE
+    assert len(others) > 12
+    assert others & loaded == set()
+
+
+def _modules(command: Any) -> set[str]:
+    """Return the modules that a command, or a group of them, is made of."""
+    within = getattr(command, "commands", None)
+    if within is None:
+        return {command.callback.__module__}
+    return set().union(*(_modules(one) for one in within.values()))
