@@ -22,7 +22,9 @@ from typing import Any, Final
 import orjson
 
 from relay.core.addresses import Address, DomainPattern
-from relay.core.records import Attempt, Bounce, Envelope, Session
+from relay.core.dsn import DsnRequest
+from relay.core.outcomes import Delivered
+from relay.core.records import Attempt, Bounce, Envelope, RecipientOutcome, Session
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -75,6 +77,10 @@ def _quick_form(record: Any) -> dict[str, object]:
         # Plain text: orjson asks an enum by two calls.
         form["body"] = record.body._value_
         form["reply_mode"] = record.reply_mode._value_
+        if record.dsn == _NOTHING_ASKED:
+            form["dsn"] = _NOTHING_ASKED_TEXT
+    elif kind is Attempt:
+        form["outcomes"] = [_outcome_form(entry) for entry in record.outcomes]
     elif kind is Session:
         form["direction"] = record.direction._value_
         form["transcript"] = [
@@ -89,6 +95,23 @@ def _quick_form(record: Any) -> dict[str, object]:
     return form
 
 
+def _outcome_form(entry: RecipientOutcome) -> object:
+    outcome = entry.outcome
+    if not isinstance(outcome, Delivered):
+        return entry
+    return {
+        "recipient": entry.recipient,
+        "outcome": {
+            "kind": outcome.kind,
+            "reply": {"code": outcome.reply.code, "text": outcome.reply.text},
+            "protection": outcome.protection._value_,
+            "dsn": outcome.dsn,
+        },
+    }
+
+
+_NOTHING_ASKED: Final = DsnRequest()
+_NOTHING_ASKED_TEXT: Final = orjson.Fragment(orjson.dumps(_NOTHING_ASKED))
 _texts: Final[dict[int, tuple[object, orjson.Fragment]]] = {}
 """Parts of records as JSON, by identity: they are frozen, and to compare them costs too much."""
 

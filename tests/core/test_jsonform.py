@@ -10,17 +10,21 @@ import pytest
 
 from relay.core.addresses import DomainPattern, parse_address
 from relay.core.advisories import Advisory, AdvisoryKind
+from relay.core.dsn import DsnRequest, RecipientRequest
 from relay.core.evidence import HandshakeDone, TlsEvidence
 from relay.core.faults import FaultKind, ResultType, TlsFault
 from relay.core.jsonform import to_json, to_text
-from relay.core.outcomes import Deferred, Stage, TlsRefusal
+from relay.core.outcomes import Deferred, Delivered, Outcome, Stage, TlsRefusal
 from relay.core.records import (
     Attempt,
+    BodyType,
     Bounce,
     BounceAction,
+    Envelope,
     MatchedRule,
     Notified,
     RecipientOutcome,
+    ReplyMode,
     Session,
     SessionDirection,
 )
@@ -28,9 +32,9 @@ from relay.core.replies import Reply, StatusCode
 from relay.core.routing import Hop
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
-from relay.core.settings import TlsMode, TlsSetting
+from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.transcripts import Direction, Line
-from relay.core.verdicts import Terminate
+from relay.core.verdicts import Deliver, Terminate
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 FAULT = TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="expired 2026-03-03")
@@ -275,6 +279,67 @@ def test_sessions_of_one_connection_have_its_evidence_each() -> None:
             transcript=(Line(direction=Direction.NOTE, encrypted=False, at=AT, text="é"),) * 2,
         )
         assert json.loads(to_text(session)) == to_json(session)
+
+
+ATTEMPT = Attempt(
+    id="a1",
+    message_id="m1",
+    round=1,
+    hop=HOP,
+    clear=False,
+    rule=RULE,
+    route="capture",
+    session_id="s1",
+    verdict=Deliver(protection=Protection.VERIFIED),
+    outcomes=(),
+    started_at=AT,
+    ended_at=AT,
+    hosts=(HOP,),
+)
+ENVELOPE = Envelope(
+    id="m1",
+    reverse_path="s@sender.test",
+    recipients=("a@bank.test",),
+    received_at=AT,
+    size=1,
+    sha256="00",
+    body=BodyType.EIGHT_BIT,
+    smtputf8=True,
+    reply_mode=ReplyMode.QUEUED,
+    policy="p.yaml",
+    policy_sha256="00",
+)
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        (Delivered(reply=Reply(code=250, text="2.0.0 ok"), protection=Protection.VERIFIED),),
+        (
+            Delivered(reply=Reply(code=250, text="é\udcff"), protection=Protection.CLEAR, dsn=True),
+            Deferred(failure=TlsRefusal.by(RULE.setting, (FAULT,), peer_reply=None)),
+        ),
+        (),
+    ],
+)
+def test_an_attempts_text_has_the_same_data(outcomes: tuple[Outcome, ...]) -> None:
+    entries = tuple(RecipientOutcome(recipient=f"é{o.kind}@bank.test", outcome=o) for o in outcomes)
+    for hop in (HOP, replace(HOP, port=25), None, HOP):
+        attempt = replace(ATTEMPT, outcomes=entries, hop=hop)
+        assert json.loads(to_text(attempt)) == to_json(attempt)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        DsnRequest(),
+        DsnRequest(envelope_id="x"),
+        DsnRequest(recipients=(RecipientRequest(recipient="a@bank.test", notify=()),)),
+    ],
+)
+def test_an_envelopes_text_has_the_same_data(asked: DsnRequest) -> None:
+    envelope = replace(ENVELOPE, dsn=asked)
+    assert json.loads(to_text(envelope)) == to_json(envelope)
 
 
 def test_what_has_no_form_is_refused() -> None:
