@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from relay.cli.console import fail
+from relay.cli.loading import loading
 
 if TYPE_CHECKING:
     from relay.lab.lab import Lab
@@ -171,14 +172,17 @@ async def _serve(
     served: ServedRelay | None,
     over: asyncio.Event,
 ) -> None:
-    # Half a second of imports, which would hold up the mail that comes meanwhile.
-    await asyncio.to_thread(_load)
-    from relay.web.app import management_app
-    from relay.web.safety import Access
-    from relay.web.server import WebCertificate, WebServer
+    with loading():
+        # Half a second of imports, which would hold up the mail that comes meanwhile.
+        await asyncio.to_thread(_load)
+        from relay.web.app import management_app
+        from relay.web.safety import Access
+        from relay.web.server import WebCertificate, WebServer
 
-    access = Access(names=wanted.hosts, token=wanted.token, read_only=wanted.read_only)
-    app = management_app(lab, readiness=readiness, access=access, bound=bound.host, served=served)
+        access = Access(names=wanted.hosts, token=wanted.token, read_only=wanted.read_only)
+        app = management_app(
+            lab, readiness=readiness, access=access, bound=bound.host, served=served
+        )
     certificate = None
     if wanted.tls and served is not None:
         own = served.relay.server_certificate
