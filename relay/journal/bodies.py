@@ -18,6 +18,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from relay.core.ids import ID_FORM
@@ -58,19 +59,25 @@ def names_in_use(connection: sqlite3.Connection) -> frozenset[str]:
 
 
 class BodyFiles:
-    """The files beside the journal at `journal`; the directory is made for the first of them."""
+    """The files beside the journal at `journal`; the directory is made for the first of them.
+
+    Several threads may write at the same time.
+    """
 
     def __init__(self, journal: Path) -> None:
         self._directory = journal.with_name(f"{journal.name}.bodies")
+        self._making = Lock()
 
     def write(self, files: Sequence[tuple[str, bytes]]) -> None:
         """Return when all of these are on disk; raise JournalUnavailable and keep none of them."""
         if not files:
             return
         try:
-            if not self._directory.is_dir():
-                self._directory.mkdir()
-                sync_directory(self._directory.parent)
+            # Nobody may take the directory for there before it is so on disk.
+            with self._making:
+                if not self._directory.is_dir():
+                    self._directory.mkdir()
+                    sync_directory(self._directory.parent)
             for start in range(0, len(files), _OPEN_AT_ONCE):
                 self._write_some(files[start : start + _OPEN_AT_ONCE])
             sync_directory(self._directory)

@@ -1,7 +1,11 @@
 """The writer: one thread, and one transaction for whatever waits.
 
-    write() ─> queue ─> thread: big bodies, BEGIN, all that waits, COMMIT ─> bounce lines
-       ^────────────── one call to the event loop wakes all who waited ────────────┘
+    write() ─> queue ─> thread: BEGIN, all that waits, COMMIT ─> bounce lines
+       │ ^───────── one call to the event loop wakes all who waited ──────┘
+       └> big bodies, each in a thread of its own ─> queue
+
+A disk syncs several files at once in the time of one, and nobody's small commit has to wait for
+somebody else's big body: that is why these have threads of their own.
 
 Where the journal refuses any of it, all is taken back and each batch gets a savepoint, so that the
 bad one goes alone. When the transaction as a whole fails, each of its batches is tried once more by
@@ -15,6 +19,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -31,6 +36,9 @@ from relay.journal.storing import Store
 
 GROUP_LIMIT: Final = 500
 """Batches in one transaction at most."""
+
+BODIES_AT_ONCE: Final = 8
+"""Batches whose big bodies are written at the same time."""
 
 _REFUSALS: Final = (JournalError, sqlite3.Error, ValueError, OverflowError)
 """What storing a batch may raise."""
@@ -74,6 +82,7 @@ class SqliteWriter:
         self._lines_lack = False
         self._store = Store(connection, path)
         self._files = BodyFiles(path)
+        self._bodies = ThreadPoolExecutor(BODIES_AT_ONCE, thread_name_prefix="journal-bodies")
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._closed = False
@@ -92,7 +101,9 @@ class SqliteWriter:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(rows, loop.create_future())
         gathered = self._gathered.get(loop)
-        if gathered is None:
+        if rows.files:
+            self._bodies.submit(self._write_files, waiting)
+        elif gathered is None:
             self._gathered[loop] = [waiting]
             loop.call_soon(self._hand_over, loop)
         else:
@@ -108,8 +119,13 @@ class SqliteWriter:
         if not self._closed:
             self._closed = True
             self._hand_over(asyncio.get_running_loop())
-            self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._finish)
+
+    def _finish(self) -> None:
+        """Wait for what was handed in."""
+        self._bodies.shutdown()
+        self._queue.put(None)
+        self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -140,27 +156,22 @@ class SqliteWriter:
 
     def _keep(self, group: Sequence[_Waiting]) -> list[_Result]:
         """Store what fits; files are there before their rows are, and go after them."""
-        refused = self._write_files(group)
-        without = {result.waiting.done for result in refused}
-        fitting = [waiting for waiting in group if waiting.done not in without]
-        results = self._commit(fitting) if fitting else []
+        results = self._commit(group)
         for result in results:
             if result.error is not None:
                 self._files.remove(name for name, _ in result.waiting.rows.files)
             if result.freed:
                 self._files.remove(result.freed)
-        return [*refused, *results]
+        return results
 
-    def _write_files(self, group: Sequence[_Waiting]) -> list[_Result]:
-        """Write the group's files at one go, else those of each batch; return what was refused."""
-        files = [file for waiting in group for file in waiting.rows.files]
+    def _write_files(self, waiting: _Waiting) -> None:
+        """Write a batch's files, then hand it to the writer's thread; in one of `_bodies`."""
         try:
-            self._files.write(files)
+            self._files.write(waiting.rows.files)
         except JournalError as error:
-            if len(group) == 1:
-                return [_Result(group[0], error)]
-            return [result for waiting in group for result in self._write_files([waiting])]
-        return []
+            _wake([_Result(waiting, error)])
+        else:
+            self._queue.put(waiting)
 
     def _commit(self, group: Sequence[_Waiting]) -> list[_Result]:
         try:

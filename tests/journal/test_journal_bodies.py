@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -28,7 +29,7 @@ from relay.journal.api import (
     NewMessage,
     NotFound,
 )
-from relay.journal.bodies import SMALL
+from relay.journal.bodies import SMALL, BodyFiles
 from relay.journal.checking import check_journal
 from relay.journal.lock import JournalLock
 from relay.journal.schema import connect_writer
@@ -117,6 +118,74 @@ async def test_the_file_is_there_before_the_row_is(tmp_path: Path) -> None:
     await writer.close()
     assert seen == [([BIG], 0), ([BIG], 1)]
     assert files_of(path) == []
+
+
+class SlowDisk:
+    """Holds up every body's sync until `goes_on`; `reached` counts those that wait for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached = threading.Semaphore(0)
+        self.goes_on = threading.Event()
+        write = BodyFiles.write
+
+        def held_up(files: BodyFiles, bodies: Any) -> None:
+            self.reached.release()
+            assert self.goes_on.wait(30)
+            write(files, bodies)
+
+        monkeypatch.setattr(BodyFiles, "write", held_up)
+
+    async def is_reached(self, times: int) -> None:
+        for _ in range(times):
+            assert await asyncio.to_thread(self.reached.acquire, timeout=30)
+
+
+async def test_big_bodies_hold_up_neither_one_another_nor_what_is_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, disk = tmp_path / "j.sqlite3", SlowDisk(monkeypatch)
+    async with open_journal(path, bounce_lines=None) as journal:
+        async with asyncio.TaskGroup() as tasks:
+            big = [
+                tasks.create_task(journal.writer.write(Batch(messages=(a_big_message(number),))))
+                for number in (1, 2, 3)
+            ]
+            await disk.is_reached(3)
+            await journal.writer.write(Batch(messages=(a_message(4),)))
+            assert journal.reader.counts().messages == 1
+            assert not any(task.done() for task in big)
+            disk.goes_on.set()
+        assert journal.reader.counts().messages == 4
+        assert contents_of(path) == [BIG] * 3
+
+
+async def test_closing_waits_for_big_bodies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, disk = tmp_path / "j.sqlite3", SlowDisk(monkeypatch)
+    writer = a_writer(path, lambda: None)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(writer.write(Batch(messages=(a_big_message(1),))))
+        await disk.is_reached(1)
+        closing_it = tasks.create_task(writer.close())
+        await asyncio.to_thread(disk.goes_on.set)
+        await closing_it
+    with closing(open_reader(path)) as reader:
+        assert reader.content("latest") == BIG
+
+
+async def test_who_gives_up_on_a_big_body_leaves_no_file_without_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, disk = tmp_path / "j.sqlite3", SlowDisk(monkeypatch)
+    async with open_journal(path, bounce_lines=None) as journal:
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(journal.writer.write(Batch(messages=(a_big_message(1),))))
+            await disk.is_reached(1)
+            writing.cancel()
+        disk.goes_on.set()
+    with closing(open_reader(path)) as reader:
+        assert (reader.counts().messages, contents_of(path)) == (1, [BIG])
 
 
 async def test_a_batch_that_is_refused_leaves_no_file(tmp_path: Path) -> None:
