@@ -10,7 +10,6 @@ import asyncio
 import os
 import ssl
 from asyncio.sslproto import SSLAgainErrors, SSLProtocol
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
 
@@ -27,15 +26,16 @@ class _ThreadedTls(SSLProtocol):
     """The TLS of asyncio, with a handshake that does not hold the loop up.
 
     While a thread is at work, the TLS object and its buffers are the thread's alone: nothing is
-    read from the wire, and its end is told behind the work.
+    read from the wire, and its end is told behind the work. What whoever waits for the handshake
+    writes at once goes out together with the end of it.
     """
 
     max_size = RECEIVED_AT_ONE_TIME
     # Typeshed has less of these than there is.
     _sslobj: ssl.SSLObject
     _transport: Any
-    _process_outgoing: Callable[[], None]
     _at_work = False
+    _holds_back = False
     _ended: tuple[BaseException | None] | None = None
 
     def _do_handshake(self) -> None:
@@ -59,8 +59,16 @@ class _ThreadedTls(SSLProtocol):
         self._transport.resume_reading()
         if isinstance(outcome, SSLAgainErrors):
             self._process_outgoing()
-        else:
-            self._on_handshake_complete(outcome)
+            return
+        self._holds_back = outcome is None
+        self._on_handshake_complete(outcome)
+        self._holds_back = False
+        # Whoever waits was woken in there, and so has the loop's next turn before this has.
+        self._loop.call_soon(self._process_outgoing)
+
+    def _process_outgoing(self) -> None:
+        if not self._holds_back:
+            super()._process_outgoing()  # type: ignore[misc]  # it is not in typeshed
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._at_work:
