@@ -7,19 +7,35 @@ OpenSSL, which needs no interpreter's lock meanwhile: a thread does that on anot
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 from asyncio.sslproto import SSLAgainErrors, SSLProtocol
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import cache
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Final, cast
 
 RECEIVED_AT_ONE_TIME: Final = 32_768
 """Octets; a TLS record has half as many (RFC 8446 section 5.1)."""
 
-# More than the processors have time for would only take it from the loop.
-_threads: Final = ThreadPoolExecutor(
-    max((os.cpu_count() or 1) - 1, 1), thread_name_prefix="tls-handshake"
-)
+_work: Final[SimpleQueue[Callable[[], None]]] = SimpleQueue()
+
+
+@cache
+def _start_workers() -> None:
+    """Start the threads, once; an executor's futures would cost a fifth of what the threads save.
+
+    More than the processors have time for would only take it from the loop.
+    """
+    for number in range(max((os.cpu_count() or 1) - 1, 1)):
+        Thread(target=_work_off, name=f"tls-handshake-{number}", daemon=True).start()
+
+
+def _work_off() -> None:
+    while True:
+        _work.get()()
 
 
 class _ThreadedTls(SSLProtocol):
@@ -41,15 +57,18 @@ class _ThreadedTls(SSLProtocol):
     def _do_handshake(self) -> None:
         self._transport.pause_reading()
         self._at_work = True
-        _threads.submit(self._work)
+        _start_workers()
+        _work.put(self._compute)
 
-    def _work(self) -> None:
+    def _compute(self) -> None:
         outcome: Exception | None = None
         try:
             self._sslobj.do_handshake()
         except Exception as error:
             outcome = error
-        self._loop.call_soon_threadsafe(self._worked, outcome)
+        # A loop that is closed by now has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._worked, outcome)
 
     def _worked(self, outcome: Exception | None) -> None:
         self._at_work = False
