@@ -19,7 +19,6 @@ from aiosmtplib.response import SMTPResponse
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
 from relay.outbound.answers import TROUBLE, Broken, readable, reply_of
-from relay.tls.start import start_tls
 
 GO_AHEAD: Final = 220
 """The reply to STARTTLS behind which the handshake begins; also that of a greeting."""
@@ -113,11 +112,12 @@ class TappedProtocol(SMTPProtocol):
         if self.transport is None or self.transport.is_closing():
             raise aiosmtplib.SMTPServerDisconnected("Connection lost") from self.lost_by
         assert self.wire is not None
-        self.take(
-            await start_tls(
-                self.wire, self, context, server_name=server_name, handshake_seconds=within
-            )
+        secured = await self._loop.start_tls(
+            self.wire, self, context, server_hostname=server_name, ssl_handshake_timeout=within
         )
+        if secured is None:
+            raise ConnectionResetError("the connection was closed during the handshake")
+        self.take(secured)
 
     def broken_by(self, error: BaseException) -> Broken:
         """Return what the library raised, with what ended the connection before as its cause."""

@@ -8,7 +8,6 @@ import ssl
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import trustme
@@ -30,9 +29,7 @@ from relay.core.routing import Hop
 from relay.core.settings import TlsMode, TlsSetting
 from relay.core.tls_policy import TlsPolicy, TrustAnchors
 from relay.core.transcripts import Direction
-from relay.outbound import tap
 from relay.outbound.session import Admitted, NotAdmitted, SessionOptions
-from relay.tls.start import start_tls
 
 SHORT = 0.2
 """Seconds to wait for a peer that will never answer."""
@@ -297,27 +294,28 @@ async def test_closed_right_behind_the_handshake_is_a_failed_handshake(
 async def test_the_connection_ends_between_the_handshake_and_whoever_waits_for_it(
     relay: Relay, honest: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, forgotten: bool
 ) -> None:
+    loop = asyncio.get_running_loop()
+    start_tls = loop.start_tls
+
     async def lost_at_once(
-        wire: asyncio.Transport, session: asyncio.Protocol, context: ssl.SSLContext, **named: Any
-    ) -> asyncio.Transport:
+        transport: asyncio.Transport, protocol: asyncio.Protocol, *args: object, **named: object
+    ) -> asyncio.Transport | None:
         lost = asyncio.Event()
-        connection_lost = session.connection_lost
+        connection_lost = protocol.connection_lost
 
         def lose(error: Exception | None) -> None:
             connection_lost(error)
             lost.set()
 
-        monkeypatch.setattr(session, "connection_lost", lose)
-        upgraded = await start_tls(wire, session, context, **named)
-        wire.abort()
+        monkeypatch.setattr(protocol, "connection_lost", lose)
+        upgraded = await start_tls(transport, protocol, *args, **named)  # type: ignore[arg-type]
+        transport.abort()
         await lost.wait()
-        if forgotten:
-            # What asyncio itself knows of it where the end came first.
-            raise ConnectionResetError
-        return upgraded
+        # asyncio itself hands over none where the end came first.
+        return None if forgotten else upgraded
 
     async with Peer(context=honest).running() as peer:
-        monkeypatch.setattr(tap, "start_tls", lost_at_once)
+        monkeypatch.setattr(loop, "start_tls", lost_at_once)
         session = await relay.open(peer.hop, TlsSetting.REQUIRED)
         assert session.failure is None
         admission = await relay.admit(session, TlsSetting.REQUIRED)
