@@ -23,9 +23,9 @@ from relay.audit.proof import Marked, Reported, Told, Verdict
 from relay.audit.prove_sender import message_for, reverse_path
 from relay.core.faults import FaultKind
 from relay.core.settings import OnBadCertificate, OnNoTls, Starttls
-from relay.core.steps import judged_under
 from relay.core.tls_policy import TlsPolicy
 from relay.engine.attempts import Attempts
+from relay.engine.ways import PlannedWay, Terms
 from relay.lab.lab import Lab
 from relay.outbound.opening import Opening
 from relay.tls.contexts import ClientContexts
@@ -88,24 +88,26 @@ _CLEAR: ContextVar[bool] = ContextVar("clear", default=False)
 
 def clear_where(monkeypatch: pytest.MonkeyPatch, condition: Callable[[Any, Any], bool]) -> None:
     """Let attempts that meet a condition go in clear text, whatever the policy says."""
-    original = Attempts._make
+    original, agreed = Attempts.make, PlannedWay.terms
 
-    async def make(self: Attempts, task: Any, step: Any, *rest: Any) -> Any:
+    async def make(self: Attempts, task: Any, step: Any, *rest: Any, **more: Any) -> Any:
         _CLEAR.set(condition(task, step))
-        return await original(self, task, step, *rest)
+        return await original(self, task, step, *rest, **more)
 
-    def judged(policy: TlsPolicy, in_clear: Any) -> TlsPolicy:
+    def terms(self: PlannedWay, *asked: Any) -> Terms:
+        kept = agreed(self, *asked)
         if not _CLEAR.get():
-            return judged_under(policy, in_clear)
-        return replace(
-            policy,
+            return kept
+        policy = replace(
+            kept.key.policy,
             starttls=Starttls.NEVER,
             on_no_tls=OnNoTls.CLEAR,
             on_bad_certificate=OnBadCertificate.IGNORE,
         )
+        return kept._replace(key=replace(kept.key, policy=policy))
 
-    monkeypatch.setattr(Attempts, "_make", make)
-    monkeypatch.setattr("relay.engine.tries.judged_under", judged)
+    monkeypatch.setattr(Attempts, "make", make)
+    monkeypatch.setattr(PlannedWay, "terms", terms)
 
 
 async def test_verification_off(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
