@@ -146,21 +146,20 @@ async def managed(
 ) -> AsyncIterator[None]:
     """Serve on the socket that `wanted` opened, as long as it is entered.
 
-    The web libraries are loaded when the first client connects, who waits for his answer meanwhile;
-    None is for no port. `served` is the relay, None for a lab alone.
+    It answers a moment later, for the web libraries are loaded meanwhile; None is for no port.
+    `served` is the relay, None for a lab alone.
     """
     if wanted is None or bound is None:
         yield
         return
-    asked, over = asyncio.Event(), asyncio.Event()
+    over = asyncio.Event()
     serving = asyncio.get_running_loop().create_task(
-        _serve(wanted, bound, lab, readiness, served=served, asked=asked, over=over)
+        _serve(wanted, bound, lab, readiness, served=served, over=over)
     )
     try:
         yield
     finally:
         over.set()
-        asked.set()
         await serving
 
 
@@ -171,13 +170,8 @@ async def _serve(
     readiness: Readiness,
     *,
     served: ServedRelay | None,
-    asked: asyncio.Event,
     over: asyncio.Event,
 ) -> None:
-    await _client(bound, asked)
-    if over.is_set():
-        bound.socket.close()
-        return
     with loading():
         # Half a second of imports, which would hold up the mail that comes meanwhile.
         await asyncio.to_thread(_load)
@@ -198,20 +192,6 @@ async def _serve(
         if served is not None:
             # A client of the event stream would hold the server up to the end of its grace.
             served.live.close()
-
-
-async def _client(bound: Bound, asked: asyncio.Event) -> None:
-    """Return when a client waits in the socket's queue, or something else has set `asked`."""
-    loop = asyncio.get_running_loop()
-    try:
-        loop.add_reader(bound.socket, asked.set)
-    except NotImplementedError:
-        # Windows' own event loop can't watch a socket.
-        return
-    try:
-        await asked.wait()
-    finally:
-        loop.remove_reader(bound.socket)
 
 
 def _load() -> None:
