@@ -21,7 +21,7 @@ _DRAWN_AT_ONCE: Final = 64
 
 def make_id(at: datetime, entropy: int) -> str:
     """Return 17 characters of Crockford's base 32: milliseconds of `at`, then 40 random bits."""
-    return _time_digits(int(at.timestamp() * 1000)) + _random_digits(entropy)
+    return _time_digits(int(at.timestamp() * 1000)) + _eight_digits(entropy)
 
 
 class IdMaker:
@@ -52,16 +52,10 @@ class IdMaker:
 
 
 def _time_digits(number: int) -> str:
-    return (
-        _ALPHABET[number >> 40 & 31]
-        + _PAIRS[number >> 30 & 1023]
-        + _PAIRS[number >> 20 & 1023]
-        + _PAIRS[number >> 10 & 1023]
-        + _PAIRS[number & 1023]
-    )
+    return _ALPHABET[number >> 40 & 31] + _eight_digits(number)
 
 
-def _random_digits(number: int) -> str:
+def _eight_digits(number: int) -> str:
     return (
         _PAIRS[number >> 30 & 1023]
         + _PAIRS[number >> 20 & 1023]

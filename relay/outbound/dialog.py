@@ -65,9 +65,7 @@ class Dialog(asyncio.Protocol):
     @property
     def trusted(self) -> bool:
         """Whether it is usable, and the host has never said anything that it was not asked."""
-        if self.unasked or self._owed or self._replies or self._senseless or self._ended:
-            return False
-        return not self._transport.is_closing()
+        return not self.unasked and self.usable
 
     @property
     def answered(self) -> bool:

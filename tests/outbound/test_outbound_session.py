@@ -35,8 +35,7 @@ SHORT = 0.2
 """Seconds to wait for a peer that will never answer."""
 
 SECOND = timedelta(seconds=1)
-LOST = ConnectionProblem.LOST
-TIMEOUT = ConnectionProblem.TIMEOUT
+LOST, TIMEOUT = ConnectionProblem.LOST, ConnectionProblem.TIMEOUT
 
 
 async def test_off_never_says_starttls(relay: Relay, honest: ssl.SSLContext) -> None:
