@@ -26,6 +26,8 @@ ATTEMPTS: Final = 3
 """Tries that must be seen where there is no final outcome: Postfix goes in clear on a later one."""
 APART: Final = timedelta(seconds=0.5)
 """Sessions less than this apart are one try: a sender falls back in a second session at once."""
+LINGER: Final = timedelta(seconds=2)
+"""What a sender that goes on at once in clear text gets for it, after the last try that counts."""
 MARK_FORM: Final = re.compile(r"rlp-[0-9a-f]{8}-[0-9a-f]{8}")
 """What `mark_of` returns."""
 _DATA_NOTE: Final = re.compile(r"([1-9][0-9]*) octets of message data received")
@@ -192,9 +194,29 @@ def _undelivered(
             assert_never(promise.delivery)
 
 
-def is_settled(proof: ScenarioProof) -> bool:
-    """Whether waiting longer can't change a verdict to the better."""
-    return proof.verdict is not Verdict.INCONCLUSIVE
+def is_settled(
+    marked: Marked,
+    proof: ScenarioProof,
+    sessions: Sequence[ReceivedSession],
+    *,
+    reported: Reported | None,
+    now: datetime,
+) -> bool:
+    """Whether nothing that is still to come can change a verdict.
+
+    A verdict that rests on the number of tries waits LINGER from the end of the last one: mail
+    servers that fall back do so in a second session of the same try.
+    """
+    if proof.verdict is Verdict.INCONCLUSIVE:
+        return False
+    by_count = not (
+        proof.verdict is Verdict.LEAKED
+        or (reported is not None and reported.final)
+        or any(_messages(marked, session) for session in sessions)
+    )
+    return not by_count or all(
+        session.ended_at is not None and now - session.ended_at >= LINGER for session in sessions
+    )
 
 
 def is_about(marked: Marked, session: ReceivedSession) -> bool:

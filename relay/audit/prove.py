@@ -163,7 +163,9 @@ class Prover:
                     }
                     self._progress(proofs)
                     if all(
-                        is_settled(proofs[case.marked.scenario]) and not case.handing_over
+                        self._is_over(
+                            case, proofs[case.marked.scenario], sessions[case.marked.scenario]
+                        )
                         for case in cases
                     ):
                         return
@@ -211,6 +213,17 @@ class Prover:
             reported=self._reported(case, sessions),
             known_good=self._known_good,
             unavailable=case.unavailable,
+        )
+
+    def _is_over(
+        self, case: _Case, proof: ScenarioProof, sessions: Sequence[ReceivedSession]
+    ) -> bool:
+        return not case.handing_over and is_settled(
+            case.marked,
+            proof,
+            sessions,
+            reported=self._reported(case, sessions),
+            now=datetime.now(UTC),
         )
 
     def _record(self, case: _Case, sessions: tuple[ReceivedSession, ...]) -> ScenarioRecord:

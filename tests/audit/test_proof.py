@@ -9,11 +9,14 @@ import pytest
 
 from relay.audit.promises import PROMISES, Delivery, MayShow
 from relay.audit.proof import (
+    ATTEMPTS,
+    LINGER,
     Marked,
     Reported,
     ScenarioProof,
     Told,
     Verdict,
+    is_settled,
     judge_scenario,
     mark_of,
 )
@@ -230,3 +233,33 @@ def test_a_notification_counts_when_it_says_failed() -> None:
     assert "5.7.1" in told.text
     assert notified(marked, [message("delayed")]) is None
     assert notified(marked, [message("failed", OTHER)]) is None
+
+
+def settled(
+    sessions: list[ReceivedSession], *, after: timedelta, reported: Reported | None = None
+) -> bool:
+    """Judge these sessions; return whether all is over this long after the last one's end."""
+    marked = Marked(scenario="expired", mark=MARK, recipient=f"{MARK}@x.lab.test")
+    proof = judged(*sessions, reported=reported)
+    ends = [one.ended_at for one in sessions if one.ended_at is not None]
+    return is_settled(marked, proof, sessions, reported=reported, now=max(ends) + after)
+
+
+def test_the_last_try_that_counts_is_given_time_to_go_on_in_clear_text() -> None:
+    """Postfix at level `may`: the handshake fails, and a second session follows at once."""
+    sessions = tries(*[NOTHING] * ATTEMPTS)
+    assert judged(*sessions, reported=None).verdict is Verdict.ENFORCED
+    assert not settled(sessions, after=LINGER - timedelta(milliseconds=1))
+    assert settled(sessions, after=LINGER)
+    at = max(one.started_at for one in sessions) + timedelta(milliseconds=10)
+    fallback = replace(session("EHLO a", *envelope(), content=b"x"), started_at=at, ended_at=at)
+    assert judged(*sessions, fallback, reported=None).verdict is Verdict.LEAKED
+    assert settled([*sessions, fallback], after=timedelta())
+
+
+def test_what_has_an_end_of_its_own_is_not_lingered_for() -> None:
+    at_once = timedelta()
+    assert settled(tries(NOTHING), after=at_once, reported=FINAL)
+    assert not settled(tries(NOTHING), after=timedelta(days=1), reported=TAKEN)
+    delivered = session("EHLO a", "STARTTLS", *envelope(prefix="~"), content=MARK.encode())
+    assert settled([delivered], after=at_once)
