@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import textwrap
 import time
 from pathlib import Path
@@ -41,8 +40,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _WIDTH = 80
 _TESTED = "what it would refuse is recorded, and goes its way"
-_PASSWORD = re.compile(r"(\bpassword(?:_env)?[\"']?\s*:\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,}][^,}]*)")
-"""A password as a line of a policy file has it; some take password_env for it."""
 _RELOAD_SECONDS = 15.0
 """How long a running relay may take to read its policy again."""
 
@@ -94,6 +91,7 @@ def lint(
 
     Exit code 0: usable; 1: a file has errors (with --strict: or warnings); 2: a file is missing.
     """
+    from relay.config.masking import masked
     from relay.config.problems import Severity
     from relay.core.jsonform import to_json
 
@@ -105,7 +103,8 @@ def lint(
         print_json(to_json(problems))
     else:
         for file, its_problems in found.items():
-            lines = Path(file).read_bytes().decode("utf-8-sig", "replace").splitlines()
+            text = Path(file).read_bytes().decode("utf-8-sig", "replace")
+            lines = masked(text).splitlines()
             for problem in its_problems:
                 typer.echo(_lint_text(problem, lines))
         warnings = len(problems) - errors
@@ -145,8 +144,7 @@ def _lint_text(problem: Problem, lines: list[str]) -> str:
     )
     parts = [head, words]
     if 0 < place.line <= len(lines) and lines[place.line - 1].strip():
-        source = _PASSWORD.sub(lambda m: m[1] + "*" * len(m[2]), lines[place.line - 1])
-        parts += _source_with_caret(source, place.line, place.column)
+        parts += _source_with_caret(lines[place.line - 1], place.line, place.column)
     return "\n".join(parts) + "\n"
 
 

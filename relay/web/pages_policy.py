@@ -16,13 +16,14 @@ from fastapi.responses import Response
 from relay.audit.asking import By
 from relay.audit.what_if_report import what_if_report
 from relay.config.explain import AddressPolicy, explain_address
+from relay.config.masking import masked
 from relay.config.problems import PolicyFileError, Problem, Severity
 from relay.core.delivery import Policy
 from relay.core.settings import TlsSetting
 from relay.formats.report import Report
 from relay.tls.trust import TrustError
 from relay.web.pages_kit import Pages, form_of, see_other
-from relay.web.policy_routes import masked, policy_json
+from relay.web.policy_routes import policy_json
 from relay.web.posted_policy import problems_of, read_posted
 from relay.web.served import ServedRelay
 from relay.web.what_if_routes import what_if

@@ -6,7 +6,6 @@ of the request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Annotated, Final
@@ -15,6 +14,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from relay.config.explain import explain_address
+from relay.config.masking import masked
 from relay.config.problems import PolicyFileError, Problem
 from relay.core.delivery import Policy
 from relay.core.jsonform import Json, to_json
@@ -37,20 +37,12 @@ POLICY_BODY: Final = {
     }
 }
 """What an operation says of its body; FastAPI knows JSON alone."""
-_PASSWORD: Final = re.compile(
-    r"(\bpassword(?:_env)?[\"']?\s*:\s*)(\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s,}][^,}\n]*)"
-)
 
 Address = Annotated[MailAddress, Query(description="A recipient's address.")]
 Sender = Annotated[
     ReversePath, Query(alias="from", description="Reverse path; empty for the null one.")
 ]
 _SENDER: Final = "sender@example.test"
-
-
-def masked(text: str) -> str:
-    """Return a policy's text without its passwords, each line as long as before."""
-    return _PASSWORD.sub(lambda found: found[1] + "*" * len(found[2]), text)
 
 
 def policy_json(served: ServedRelay) -> dict[str, Json]:
