@@ -58,7 +58,8 @@ def banner(relay: Relay, where: StateDir, program: str, web: Sequence[str] = ())
     yield "Paste this into another terminal; the message bounces at once:"
     yield f"  {command(where, program, f'send {bouncing_address(policy)}')}"
     yield ""
-    yield "Ctrl-C stops; `relay policy reload` reads the policy file again."
+    what = "policy and fault scripts" if relay.lab.scripts else "the policy file"
+    yield f"Ctrl-C stops; `relay policy reload` reads {what} again."
 
 
 def command(where: StateDir, program: str, words: str) -> str:

@@ -5,6 +5,8 @@ Only the standard library and light modules at import time.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import fail
+from relay.cli.reloaded import ReloadOutcome, ScriptsReload
 
 if TYPE_CHECKING:
     from relay.core.fault_scripts import FaultScript
@@ -39,6 +42,8 @@ LabScriptOption = Annotated[
     ),
 ]
 
+log = logging.getLogger("relay.cli")
+
 
 def open_scripts(path: Path | None, *also: str) -> tuple[FaultScript, ...]:
     """Load the file, if any; end the command with every problem in it.
@@ -59,19 +64,32 @@ def open_scripts(path: Path | None, *also: str) -> tuple[FaultScript, ...]:
         fail(f"can't read {path}: {error.strerror}")
 
 
-def read_again(lab: Lab, path: Path, *also: str) -> tuple[str, ...]:
-    """Put the file's scripts in force from their beginning, or keep those of before; say which."""
+async def read_again(lab: Lab, path: Path, *also: str) -> ScriptsReload:
+    """Put the file's scripts in force from their beginning, or keep those of before."""
+    problems = await _put_in_force(lab, path, also)
+    return ScriptsReload(
+        file=str(path),
+        outcome=ReloadOutcome.KEPT if problems else ReloadOutcome.LOADED,
+        problems=problems,
+        in_force=tuple(told(lab.scripts)),
+    )
+
+
+async def _put_in_force(lab: Lab, path: Path, also: Sequence[str]) -> tuple[str, ...]:
+    """Load the file into the lab; return what keeps it from being used, a line each."""
     from relay.config.problems import PolicyFileError
 
-    kept = "the fault scripts of before stay in force."
     try:
-        lab.load_scripts(_load(path, also))
+        lab.load_scripts(await asyncio.to_thread(_load, path, also))
     except PolicyFileError as error:
-        count = _count(len(error.problems), "problem")
-        return (*map(str, error.problems), f"{path} can't be used: {count}; {kept}")
+        return tuple(map(str, error.problems))
     except OSError as error:
-        return (f"can't read {path}: {error.strerror}; {kept}",)
-    return (f"Read {path} again; counters, times and chance begin anew.", *told(lab.scripts))
+        return (f"can't read {path}: {error.strerror}",)
+    except Exception:
+        # A relay that serves must not end because of a file.
+        log.exception("the fault scripts can not be read again")
+        return ("an error in the relay itself, see its log",)
+    return ()
 
 
 def told(scripts: Sequence[FaultScript]) -> Iterator[str]:

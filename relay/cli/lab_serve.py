@@ -155,7 +155,7 @@ def lab_serve(
             async with _running(wanted) as running:
                 _print(running, as_json=as_json)
                 while await asked.next() is not Request.STOP:
-                    _read_again(running, script)
+                    await _read_again(running, script)
                 say("Stopping.", err=True)
 
     try:
@@ -185,11 +185,12 @@ def layout(listen: str, base_port: int, *, addresses: bool) -> Mapping[str, Host
         fail(f"--base-port: {error}")
 
 
-def _read_again(running: _Running, script: Path | None) -> None:
+async def _read_again(running: _Running, script: Path | None) -> None:
     if script is None:
         say("There is nothing to read again: no --script was given.", err=True)
         return
-    for line in read_again(running.lab, script, *((OWN,) if running.own else ())):
+    reload = await read_again(running.lab, script, *((OWN,) if running.own else ()))
+    for line in reload.lines:
         say(line, err=True)
 
 

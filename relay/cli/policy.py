@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, fail, print_json
-from relay.cli.reloading import ReloadOutcome
 from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
@@ -243,10 +242,11 @@ def _explained(found: AddressPolicy, *, no_host: str | None) -> list[tuple[str, 
 def reload_policy(*, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Let the running relay read its policy file again, and say how that ended.
 
-    A file with problems changes nothing: the policy of before stays in force. What is being sent
-    just now ends under the policy that it began under.
+    The fault scripts of --lab-script are read again, too. A file with problems changes nothing:
+    what was in force before stays so. What is being sent just now ends under the policy that it
+    began under.
 
-    Exit code 0: the file is in force; 1: it has problems; 3: no relay serves, or none answered.
+    Exit code 0: the files are in force; 1: one has problems; 3: no relay serves, or none answered.
     """
     from relay.cli.readyz import missing
     from relay.cli.reloading import wait_for_report
@@ -288,7 +288,7 @@ def reload_policy(*, state: StateOption = None, as_json: JsonOption = False) -> 
     else:
         for line in report.lines:
             typer.echo(line)
-    if report.outcome is ReloadOutcome.KEPT:
+    if not report.complete:
         raise typer.Exit(ExitCode.FINDING)
 
 

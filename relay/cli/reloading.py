@@ -1,22 +1,23 @@
-"""Reading the policy again while the relay runs, and the report of it that others can read.
+"""Reading the policy and the fault scripts again while the relay runs.
 
-`relay policy reload` sends the signal and waits for the report, a small JSON file in the state
-directory. Only the standard library at import time.
+`relay policy reload` sends the signal and waits for the report. Only the standard library and light
+modules at import time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass
-from enum import Enum, unique
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from relay.cli.lab_scripts import read_again
+from relay.cli.reloaded import ReloadOutcome, ReloadReport, read_report
 
 if TYPE_CHECKING:
     from relay.engine.relay import Relay
@@ -25,64 +26,6 @@ PAUSE: Final = 0.05
 """Seconds between two looks for the report."""
 
 log = logging.getLogger("relay.cli")
-
-
-@unique
-class ReloadOutcome(Enum):
-    """Which policy is in force after a reload."""
-
-    LOADED = "loaded"
-    KEPT = "kept"
-    """The one of before: the file can't be used."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReloadReport:
-    """How a reload ended.
-
-    `pid` is the relay's process and `began` when it began to read, in seconds of the machine's
-    monotonic clock: so a reader tells an answer to its own request from an older one. `policy` is
-    the file; `problems` are all that keep it from being used, a line each.
-    """
-
-    pid: int
-    began: float
-    policy: str
-    outcome: ReloadOutcome
-    problems: tuple[str, ...]
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The report as people read it."""
-        if self.outcome is ReloadOutcome.LOADED:
-            return (f"Reloaded {self.policy}: it holds from the next message on.",)
-        count = len(self.problems)
-        end = (
-            f"{self.policy} can't be used: {count} problem{'s' if count > 1 else ''}; "
-            "the policy of before stays in force."
-        )
-        return (*self.problems, end)
-
-    def write(self, path: Path) -> None:
-        """Leave the report, all of it or nothing."""
-        part = path.with_name(f"{path.name}.{self.pid}")
-        part.write_text(json.dumps({**asdict(self), "outcome": self.outcome.value}, indent=2))
-        part.replace(path)
-
-
-def read_report(path: Path) -> ReloadReport | None:
-    """Return the report that lies there, None where there is none."""
-    try:
-        data = json.loads(path.read_text())
-        return ReloadReport(
-            **{
-                **data,
-                "outcome": ReloadOutcome(data["outcome"]),
-                "problems": tuple(data["problems"]),
-            }
-        )
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 def wait_for_report(path: Path, *, pid: int, since: float, within: float) -> ReloadReport | None:
@@ -104,25 +47,35 @@ def wait_for_report(path: Path, *, pid: int, since: float, within: float) -> Rel
 
 
 class Reloading:
-    """Reads one relay's policy file again, once at a time, and leaves the report in a file."""
+    """Reads one relay's files again, once at a time, and leaves the report in a file.
 
-    def __init__(self, relay: Relay, file: Path, report_file: Path) -> None:
+    `scripts` is the file of its fault scripts, None where it was started without one.
+    """
+
+    def __init__(
+        self, relay: Relay, policy: Path, report_file: Path, *, scripts: Path | None = None
+    ) -> None:
         self._relay = relay
-        self._file = file
+        self._policy = policy
         self._report_file = report_file
+        self._scripts = scripts
         self._one_at_a_time = asyncio.Lock()
 
     async def report(self) -> ReloadReport:
-        """Put the file in force, or keep the policy of before; return how that ended."""
+        """Put each file in force, or keep what was in force before; return how that ended."""
         async with self._one_at_a_time:
-            report = await reload_policy(self._relay, self._file)
+            report = await reload_policy(self._relay, self._policy)
+            if self._scripts is not None:
+                scripts = await read_again(self._relay.lab, self._scripts)
+                report = replace(report, lab_script=scripts)
         with contextlib.suppress(OSError):
             report.write(self._report_file)
         return report
 
     async def problems(self) -> tuple[str, ...]:
-        """Do the same; return what keeps the file from being used, a line each."""
-        return (await self.report()).problems
+        """Do so with the policy alone; return what keeps its file from being used, a line each."""
+        async with self._one_at_a_time:
+            return (await reload_policy(self._relay, self._policy)).problems
 
 
 async def reload_policy(relay: Relay, file: Path) -> ReloadReport:

@@ -145,7 +145,7 @@ def serve(
 ) -> None:
     """Start the relay and its lab; end them with Ctrl-C or SIGTERM.
 
-    SIGHUP, which `relay policy reload` sends, reads the policy file again.
+    SIGHUP, which `relay policy reload` sends, reads the policy and the fault scripts again.
     Port 0 takes any free port; `relay send` and `relay readyz` find it by the state directory.
     """
     with loading():
@@ -192,6 +192,7 @@ def serve(
     _run(
         to_enforce,
         policy_path(policy),
+        scripts=lab_script,
         options=options,
         where=where,
         port=port,
@@ -226,6 +227,7 @@ def _run(
     policy: Policy,
     policy_file: Path,
     *,
+    scripts: Path | None,
     options: RelayOptions,
     where: StateDir,
     port: WebPort | None,
@@ -257,7 +259,7 @@ def _run(
                     # Raised here, it would leave the relay's task group inside a group.
                     return error
                 with closing(open_browser(where.journal)) as browser:
-                    reloading = Reloading(relay, policy_file, where.reload_report)
+                    reloading = Reloading(relay, policy_file, where.reload_report, scripts=scripts)
                     served = ServedRelay(
                         relay=relay,
                         journal=browser,

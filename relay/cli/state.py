@@ -68,7 +68,7 @@ class StateDir:
 
     @property
     def reload_report(self) -> Path:
-        """How the last reload of the policy ended, as JSON; absent when there was none."""
+        """How the last reload by a signal ended, as JSON; absent when there was none."""
         return self.path / "reload.json"
 
     @property

@@ -23,6 +23,13 @@ from relay.lab.authority import LabAuthority
 from relay.tls.trust import TrustError
 
 BROKEN = "tls: Requird\nminimum_tls: 1.9\ncolour: blue\n"
+BUSY_ONCE = """\
+scripts:
+  - scenario: good
+    seed: 7
+    rules:
+      - {phase: rcpt, next: 1, reply: 450 4.2.1 Mailbox busy}
+"""
 
 
 async def test_a_message_in_hand_ends_under_the_policy_that_it_began_under(
@@ -110,6 +117,74 @@ def test_a_bad_file_keeps_the_policy_of_before_and_every_problem_is_said(tmp_pat
     told = json.loads(as_json.stdout)
     assert (told["outcome"], len(told["problems"])) == ("kept", 3)
     assert f"can't read {policy}" in gone.stdout
+
+
+def test_fault_scripts_are_read_again_with_the_policy(tmp_path: Path) -> None:
+    """Counters begin anew with every reading, whether the file has changed or not."""
+    policy, script = tmp_path / "policy.yaml", tmp_path / "flaky.yaml"
+    policy.write_text("tls: Required\n")
+    script.write_text(BUSY_ONCE)
+    with serving(tmp_path, "--policy", str(policy), "--lab-script", str(script)) as server:
+
+        def sent() -> int:
+            return relay(tmp_path, "send", "a@good.lab.test").returncode
+
+        assert [sent(), sent()] == [1, 0]
+        same = relay(tmp_path, "policy", "reload")
+        assert (same.returncode, same.stderr) == (0, "")
+        assert same.stdout.splitlines()[1:] == [
+            f"Reloaded {script}: counters, times and chance begin anew.",
+            f"fault script for good: 1 rule, seed 7 ({script}:2)",
+        ]
+        assert [sent(), sent()] == [1, 0]
+        script.write_text(BUSY_ONCE.replace("good", "no-starttls"))
+        as_json = relay(tmp_path, "policy", "reload", "--json")
+        assert as_json.returncode == 0
+        assert [sent(), sent()] == [0, 0]
+        script.unlink()
+        gone = relay(tmp_path, "policy", "reload")
+        assert gone.returncode == 1
+        _, out, err = server.stop()
+    assert json.loads(as_json.stdout)["lab_script"] == {
+        "file": str(script),
+        "outcome": "loaded",
+        "problems": [],
+        "in_force": [f"fault script for no-starttls: 1 rule, seed 7 ({script}:2)"],
+    }
+    assert f"can't read {script}: No such file or directory" in gone.stdout
+    assert same.stdout in out
+    assert gone.stdout in out
+    assert "Traceback" not in err
+
+
+def test_bad_fault_scripts_are_kept_out_with_every_mistake_and_the_policy_goes_on(
+    tmp_path: Path,
+) -> None:
+    policy, script = tmp_path / "policy.yaml", tmp_path / "flaky.yaml"
+    policy.write_text("tls: Required Verify\n")
+    script.write_text(BUSY_ONCE.replace("next: 1, ", ""))
+    with serving(tmp_path, "--policy", str(policy), "--lab-script", str(script)):
+        policy.write_text("tls: Required\n")
+        script.write_text(BUSY_ONCE.replace("rcpt", "rctp").replace("good", "goood"))
+        reload = relay(tmp_path, "policy", "reload")
+        assert reload.returncode == 1
+        assert relay(tmp_path, "send", "a@expired.lab.test").returncode == 0
+        assert relay(tmp_path, "send", "a@good.lab.test").returncode == 1
+        policy.write_text(BROKEN)
+        script.write_text("scripts: []\n")
+        crossed = relay(tmp_path, "policy", "reload")
+        assert crossed.returncode == 1
+        assert relay(tmp_path, "send", "a@good.lab.test").returncode == 0
+    first, *problems, end = reload.stdout.splitlines()
+    assert first == f"Reloaded {policy}: it holds from the next message on."
+    assert [problem.split(": ")[:2] for problem in problems] == [
+        [f"{script}:2:15", "scripts[0].scenario"],
+        [f"{script}:5:17", "scripts[0].rules[0].phase"],
+    ]
+    expected = "can't be used: 2 problems; the fault scripts of before stay in force."
+    assert end == f"{script} {expected}"
+    assert "the policy of before stays in force." in crossed.stdout
+    assert f"Reloaded {script}" in crossed.stdout
 
 
 def test_a_trust_file_that_can_not_be_used_keeps_the_policy_of_before(tmp_path: Path) -> None:
