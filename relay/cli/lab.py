@@ -9,6 +9,7 @@ import typer
 
 from relay.cli.console import console, fail, print_json
 from relay.cli.lab_export import lab_export, print_hosts
+from relay.cli.lab_scripts import script_schema
 from relay.cli.lab_serve import lab_serve
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 app.command("serve")(lab_serve)
 app.command("export")(lab_export)
+app.command("schema")(script_schema)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

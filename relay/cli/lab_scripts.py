@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.console import fail
+from relay.cli.console import fail, print_json
 from relay.cli.reloaded import ReloadOutcome, ScriptsReload
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def open_scripts(path: Path | None, *also: str) -> tuple[FaultScript, ...]:
         fail(f"{path} can't be used: {_count(len(error.problems), 'problem')}")
     except OSError as error:
         fail(f"can't read {path}: {error.strerror}")
+
+
+def script_schema() -> None:
+    """Print the JSON Schema of fault scripts, for editors."""
+    from relay.config.schema import fault_script_schema
+
+    print_json(fault_script_schema())
 
 
 async def read_again(lab: Lab, path: Path, *also: str) -> ScriptsReload:

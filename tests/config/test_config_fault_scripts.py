@@ -6,7 +6,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
+from relay.cli.lab import app
 from relay.config.fault_script_file import load_fault_scripts, load_fault_scripts_text
 from relay.config.problems import PolicyFileError
 from relay.config.schema import fault_script_schema
@@ -123,8 +125,14 @@ def test_the_schema_takes_the_example_and_refuses_what_the_loader_refuses() -> N
 
 
 def test_the_stored_schema_is_current() -> None:
+    # After a change: relay lab schema > docs/fault-scripts.schema.json
     stored = HERE.parents[1] / "docs" / "fault-scripts.schema.json"
     assert json.loads(stored.read_text()) == fault_script_schema()
+
+
+def test_the_command_prints_the_schema() -> None:
+    printed = CliRunner().invoke(app, ["schema"])
+    assert (printed.exit_code, json.loads(printed.stdout)) == (0, fault_script_schema())
 
 
 def test_the_example_of_the_page_can_be_loaded() -> None:
