@@ -52,8 +52,15 @@ class RecipientRequest:
         return condition in self.notify
 
 
+class _Remembered:
+    """Room for what a frozen value works out once; no field, hence in no comparison or record."""
+
+    __slots__ = ("_by_recipient",)
+    _by_recipient: dict[str, RecipientRequest]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DsnRequest:
+class DsnRequest(_Remembered):
     """What a transaction asked: RET and ENVID of MAIL, and a request for some recipients.
 
     `envelope_id` is ENVID as it came, in xtext (section 4.4). A recipient without an entry asked
@@ -65,8 +72,10 @@ class DsnRequest:
     recipients: tuple[RecipientRequest, ...] = ()
 
     def of(self, recipient: str) -> RecipientRequest:
-        """Return what was asked for a recipient."""
-        for request in self.recipients:
-            if request.recipient == recipient:
-                return request
-        return RecipientRequest(recipient=recipient)
+        """Return what was asked for a recipient, by its first entry if there are several."""
+        try:
+            asked = self._by_recipient
+        except AttributeError:
+            asked = {request.recipient: request for request in reversed(self.recipients)}
+            object.__setattr__(self, "_by_recipient", asked)
+        return asked.get(recipient) or RecipientRequest(recipient=recipient)

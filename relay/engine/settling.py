@@ -74,8 +74,8 @@ class Round:
         return self.client_waits and not any(isinstance(s, Done) for s in self.steps.values())
 
 
-class _Failures:
-    """What the failures of a round ask of it, worked out once however many recipients it has."""
+class _Ended:
+    """What is asked of a round for its recipients, worked out once however many it has."""
 
     def __init__(self, over: Round) -> None:
         self.tells_client: Final = over.tells_client
@@ -105,7 +105,7 @@ class Settler:
         updates: list[RecipientUpdate] = []
         bounces: list[Bounce] = []
         reported: list[ReportedRecipient] = []
-        failures: _Failures | None = None
+        ended: _Ended | None = None
         for recipient, step in over.steps.items():
             state, next_at = _state(step)
             updates.append(
@@ -114,13 +114,16 @@ class Settler:
                 )
             )
             match step:
+                case Done() if _asked_for_success(over.envelope, recipient):
+                    ended = ended or _Ended(over)
+                    reported += _success(over, ended, recipient)
                 case Done():
-                    reported += _success(over, recipient)
+                    pass
                 case Wait() if recipient not in over.tried_now:
                     pass
                 case Wait() | GiveUp():
-                    failures = failures or _Failures(over)
-                    bounce = self._bounce(over, failures, recipient, step)
+                    ended = ended or _Ended(over)
+                    bounce = self._bounce(over, ended, recipient, step)
                     bounces.append(bounce)
                     if bounce.notified is Notified.SENDER:
                         original = over.envelope.dsn.of(recipient).original
@@ -133,10 +136,8 @@ class Settler:
             notifications=(self._notification(over, reported),) if reported else (),
         )
 
-    def _bounce(
-        self, over: Round, failures: _Failures, recipient: str, step: Wait | GiveUp
-    ) -> Bounce:
-        attempts = failures.attempts(recipient)
+    def _bounce(self, over: Round, ended: _Ended, recipient: str, step: Wait | GiveUp) -> Bounce:
+        attempts = ended.attempts(recipient)
         match step:
             case Wait(failure=failure):
                 action, expired = BounceAction.DELAYED, False
@@ -156,7 +157,7 @@ class Settler:
             at=over.at,
             will_retry_at=step.until if isinstance(step, Wait) else None,
             notified=Notified.CLIENT
-            if failures.tells_client
+            if ended.tells_client
             else _notified(over, recipient, action, first=attempts[-1][0].round == 1),
             management=over.policy.salesforce.bounces,
             through_relay=_through_relay(over, recipient),
@@ -204,22 +205,19 @@ class Settler:
         )
 
 
-def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
-    """Report a delivery that the sender asked to hear of, where the next hop will not do it.
+def _asked_for_success(envelope: Envelope, recipient: str) -> bool:
+    """Whether there is a sender that asked to hear of this delivery."""
+    if not envelope.dsn.recipients or not envelope.reverse_path:
+        return False
+    return envelope.dsn.of(recipient).wants(Notify.SUCCESS)
+
+
+def _success(over: Round, ended: _Ended, recipient: str) -> list[ReportedRecipient]:
+    """Report a delivery, where the next hop will not do it.
 
     RFC 3461 section 5.2.2: a relay to a host without the extension reports `relayed`.
     """
-    if not over.envelope.dsn.recipients:
-        return []
-    request = over.envelope.dsn.of(recipient)
-    if not over.envelope.reverse_path or not request.wants(Notify.SUCCESS):
-        return []
-    attempt, outcome = next(
-        (attempt, entry.outcome)
-        for attempt in reversed(over.attempts)
-        for entry in attempt.outcomes
-        if entry.recipient == recipient
-    )
+    attempt, outcome = ended.attempts(recipient)[-1]
     assert isinstance(outcome, Delivered)
     if outcome.dsn:
         return []
@@ -227,7 +225,7 @@ def _success(over: Round, recipient: str) -> list[ReportedRecipient]:
     return [
         ReportedRecipient(
             recipient=recipient,
-            original=request.original,
+            original=over.envelope.dsn.of(recipient).original,
             action=DsnAction.RELAYED,
             status=StatusCode(250, "2.0.0"),
             diagnostic=str(outcome.reply),
