@@ -5,21 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import record_builders as build
 
 from relay.audit.report_only import ReportOnly, report_only_report
 from relay.core.faults import FaultKind, TlsFault
-from relay.core.outcomes import Delivered
-from relay.core.records import (
-    Attempt,
-    BodyType,
-    Envelope,
-    MatchedRule,
-    RecipientOutcome,
-    ReplyMode,
-    WouldBe,
-)
+from relay.core.records import WouldBe
 from relay.core.rejudging import NotObserved, Unseen
-from relay.core.replies import Reply, StatusCode
+from relay.core.replies import StatusCode
 from relay.core.routing import Hop
 from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver, RetryInClear, Terminate
@@ -41,43 +33,20 @@ UNKNOWN = WouldBe(setting=TlsSetting.REQUIRED, verdict=NotObserved(what=Unseen.H
 
 
 def message(*tried: tuple[Hop, WouldBe | None], hosts: tuple[Hop, ...] = (ONE,)) -> MessageRecord:
-    reply = Delivered(reply=Reply(code=250, text="ok"), protection=Protection.CLEAR)
     attempts = tuple(
-        Attempt(
-            id=f"a{number}",
-            message_id="m",
-            round=1,
+        build.attempt(
             hop=hop,
-            clear=False,
-            rule=MatchedRule(
-                setting=TlsSetting.PREFERRED, pattern="*", reason="r", file="p.yaml", line=1
-            ),
-            route="r",
-            session_id=None,
+            rule=build.rule(TlsSetting.PREFERRED),
             verdict=Deliver(protection=Protection.CLEAR),
-            outcomes=(RecipientOutcome(recipient="a@bank.test", outcome=reply),),
-            started_at=AT + timedelta(minutes=number),
-            ended_at=AT + timedelta(minutes=number),
+            outcome=build.OK,
+            at=AT + timedelta(minutes=number),
             hosts=hosts,
             tested=tested,
         )
         for number, (hop, tested) in enumerate(tried)
     )
-    envelope = Envelope(
-        id="m",
-        reverse_path="s@here.test",
-        recipients=("a@bank.test",),
-        received_at=AT,
-        size=1,
-        sha256="",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.INLINE,
-        policy="p.yaml",
-        policy_sha256="",
-    )
     return MessageRecord(
-        envelope=envelope, recipients=(), attempts=attempts, sessions=(), bounces=()
+        envelope=build.envelope(), recipients=(), attempts=attempts, sessions=(), bounces=()
     )
 
 

@@ -4,69 +4,36 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+import record_builders as build
+from record_builders import AT, EXPIRED, OK, TEXT
 
 from relay.core.addresses import DomainPattern, parse_address
 from relay.core.advisories import Advisory, AdvisoryKind
 from relay.core.dsn import DsnRequest, RecipientRequest
 from relay.core.evidence import HandshakeDone, TlsEvidence
-from relay.core.faults import FaultKind, ResultType, TlsFault
 from relay.core.jsonform import to_json, to_text
-from relay.core.outcomes import Deferred, Delivered, Outcome, Stage, TlsRefusal
-from relay.core.records import (
-    Attempt,
-    BodyType,
-    Bounce,
-    BounceAction,
-    Envelope,
-    MatchedRule,
-    Notified,
-    RecipientOutcome,
-    ReplyMode,
-    Session,
-    SessionDirection,
-)
+from relay.core.outcomes import Deferred, Delivered, Outcome, TlsRefusal
+from relay.core.records import BodyType, RecipientOutcome
 from relay.core.replies import Reply, StatusCode
 from relay.core.routing import Hop
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
 from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.transcripts import Direction, Line
-from relay.core.verdicts import Deliver, Terminate
+from relay.core.verdicts import Deliver
 
-AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-FAULT = TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="expired 2026-03-03")
-RULE = MatchedRule(
-    setting=TlsSetting.REQUIRED_VERIFY, pattern="*", reason="because", file="p.yaml", line=3
-)
 HOP = Hop(host="mx.expired.lab.test", address="127.0.0.1", port=2525)
-BOUNCE = Bounce(
-    id="b1",
-    message_id="m1",
+BOUNCE = build.bounce(
     recipient="a@expired.lab.test",
-    reverse_path="s@sender.test",
-    action=BounceAction.FAILED,
     status=StatusCode(554, "5.4.7"),
     text="[internal] exceeded max time without delivery",
     cause_status=StatusCode(451, "4.7.5"),
-    cause_text="[internal] remote node SSL certificate not signed by a valid CA",
-    cause="A certificate has expired.",
-    remedy="Renew it.",
-    result_type=ResultType.CERTIFICATE_EXPIRED,
-    faults=(FAULT,),
-    setting=TlsSetting.REQUIRED_VERIFY,
-    rule=RULE,
-    route="lab/expired",
+    cause_text=TEXT,
     host=HOP.host,
-    address="127.0.0.1:2525",
-    stage=Stage.HANDSHAKE,
     attempts=9,
-    session_id="s1",
-    at=AT,
-    will_retry_at=None,
-    notified=Notified.SENDER,
     salesforce=SalesforceView(
         email_bounced_reason="554 5.4.7 [internal] exceeded max time without delivery",
         email_bounced_date=AT,
@@ -125,13 +92,8 @@ def test_bounce() -> None:
 
 
 def test_session_and_attempt() -> None:
-    session = Session(
-        id="s1",
-        direction=SessionDirection.OUTBOUND,
-        peer="127.0.0.1:2525",
+    session = build.session(
         hop=HOP,
-        started_at=AT,
-        ended_at=AT,
         evidence=TlsEvidence(
             mode=TlsMode.STARTTLS,
             observed_at=AT,
@@ -142,7 +104,6 @@ def test_session_and_attempt() -> None:
             chain=("PEM",),
             starttls_offered_under_tls=False,
         ),
-        faults=(FAULT,),
         transcript=(Line(direction=Direction.SENT, encrypted=True, at=AT, text="QUIT"),),
         advisories=(
             Advisory(
@@ -183,24 +144,9 @@ def test_session_and_attempt() -> None:
         ],
         "continues": None,
     }
-    refusal = TlsRefusal(setting=TlsSetting.REQUIRED_VERIFY, faults=(FAULT,), stage=Stage.HANDSHAKE)
-    attempt = Attempt(
-        id="a1",
-        message_id="m1",
-        round=1,
-        hop=HOP,
-        clear=False,
-        rule=RULE,
-        route="lab/expired",
-        session_id="s1",
-        verdict=Terminate(faults=(FAULT,)),
-        outcomes=(RecipientOutcome(recipient="a@x.test", outcome=Deferred(failure=refusal)),),
-        started_at=AT,
-        ended_at=AT,
-    )
-    data = to_json(attempt)
+    data = to_json(build.attempt(recipient="a@x.test"))
     assert isinstance(data, dict)
-    assert data["verdict"] == {"kind": "terminate", "faults": to_json((FAULT,))}
+    assert data["verdict"] == {"kind": "terminate", "faults": to_json((EXPIRED,))}
     assert data["outcomes"] == [
         {
             "recipient": "a@x.test",
@@ -209,7 +155,7 @@ def test_session_and_attempt() -> None:
                 "failure": {
                     "kind": "tls",
                     "setting": "required-verify",
-                    "faults": to_json((FAULT,)),
+                    "faults": to_json((EXPIRED,)),
                     "stage": "handshaking TLS",
                     "peer_reply": None,
                 },
@@ -267,57 +213,27 @@ def test_sessions_of_one_connection_have_its_evidence_each() -> None:
             if number % 3
             else replace(evidence, chain=(f"{number}", "\udcff"[number % 2 :]))
         )
-        session = Session(
+        session = build.session(
             id=f"s{number}",
-            direction=SessionDirection.OUTBOUND,
-            peer="127.0.0.1:2525",
-            hop=HOP,
-            started_at=AT,
-            ended_at=AT,
             evidence=seen,
-            faults=(),
             transcript=(Line(direction=Direction.NOTE, encrypted=False, at=AT, text="é"),) * 2,
         )
         assert json.loads(to_text(session)) == to_json(session)
 
 
-ATTEMPT = Attempt(
-    id="a1",
-    message_id="m1",
-    round=1,
-    hop=HOP,
-    clear=False,
-    rule=RULE,
-    route="capture",
-    session_id="s1",
-    verdict=Deliver(protection=Protection.VERIFIED),
-    outcomes=(),
-    started_at=AT,
-    ended_at=AT,
-    hosts=(HOP,),
-)
-ENVELOPE = Envelope(
-    id="m1",
-    reverse_path="s@sender.test",
-    recipients=("a@bank.test",),
-    received_at=AT,
-    size=1,
-    sha256="00",
-    body=BodyType.EIGHT_BIT,
-    smtputf8=True,
-    reply_mode=ReplyMode.QUEUED,
-    policy="p.yaml",
-    policy_sha256="00",
-)
+ATTEMPT = build.attempt(verdict=Deliver(protection=Protection.VERIFIED), hosts=(HOP,))
+ENVELOPE = build.envelope(body=BodyType.EIGHT_BIT, smtputf8=True)
 
 
 @pytest.mark.parametrize(
     "outcomes",
     [
-        (Delivered(reply=Reply(code=250, text="2.0.0 ok"), protection=Protection.VERIFIED),),
+        (replace(OK, protection=Protection.VERIFIED),),
         (
             Delivered(reply=Reply(code=250, text="é\udcff"), protection=Protection.CLEAR, dsn=True),
-            Deferred(failure=TlsRefusal.by(RULE.setting, (FAULT,), peer_reply=None)),
+            Deferred(
+                failure=TlsRefusal.by(TlsSetting.REQUIRED_VERIFY, (EXPIRED,), peer_reply=None)
+            ),
         ),
         (),
     ],

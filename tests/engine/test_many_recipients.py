@@ -6,19 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import record_builders as build
+
 from relay.config.policy_file import load_policy_text
 from relay.core.dsn import DsnRequest, Notify, RecipientRequest
-from relay.core.outcomes import Delivered, Outcome, PeerRefusal, Stage, outcome_of
-from relay.core.records import (
-    Attempt,
-    BodyType,
-    Envelope,
-    MatchedRule,
-    RecipientOutcome,
-    ReplyMode,
-)
+from relay.core.outcomes import Outcome, PeerRefusal, Stage, outcome_of
+from relay.core.records import Attempt, Envelope, RecipientOutcome
 from relay.core.replies import Reply
-from relay.core.settings import Protection, TlsSetting
 from relay.core.steps import Done, GiveUp
 from relay.engine.rounds import InHand
 from relay.engine.settling import Round, Settled, Settler
@@ -26,21 +20,8 @@ from relay.outbound.dsn_parameters import rcpt_options
 
 AT = datetime(2026, 5, 6, tzinfo=UTC)
 RECIPIENTS = tuple(f"r{number}@peer.test" for number in range(200))
-OK = Delivered(reply=Reply(code=250, text="2.0.0 ok"), protection=Protection.CLEAR)
 UNKNOWN = PeerRefusal(reply=Reply(code=550, text="5.1.1 unknown"), stage=Stage.RCPT)
-ENVELOPE = Envelope(
-    id="m1",
-    reverse_path="",
-    recipients=RECIPIENTS,
-    received_at=AT,
-    size=1,
-    sha256="",
-    body=BodyType.SEVEN_BIT,
-    smtputf8=False,
-    reply_mode=ReplyMode.QUEUED,
-    policy="p.yaml",
-    policy_sha256="",
-)
+ENVELOPE = build.envelope(reverse_path="", recipients=RECIPIENTS)
 
 
 class Counted(tuple[RecipientOutcome, ...]):
@@ -55,21 +36,11 @@ class Counted(tuple[RecipientOutcome, ...]):
 
 def attempt(outcome: Outcome, number: int) -> Attempt:
     Counted.walks = 0
-    return Attempt(
+    return build.attempt(
         id=f"a{number}",
-        message_id="m1",
         round=number,
-        hop=None,
-        clear=False,
-        rule=MatchedRule(
-            setting=TlsSetting.PREFERRED, pattern="*", reason="r", file="p.yaml", line=1
-        ),
-        route="capture",
-        session_id=None,
         verdict=None,
         outcomes=Counted(RecipientOutcome(recipient=r, outcome=outcome) for r in RECIPIENTS),
-        started_at=AT,
-        ended_at=AT,
     )
 
 
@@ -118,7 +89,7 @@ def settled(envelope: Envelope, step: Settled, attempts: list[Attempt]) -> bytes
 
 
 def test_histories_are_kept_and_not_searched_for() -> None:
-    first, second = attempt(outcome_of(UNKNOWN), 1), attempt(OK, 2)
+    first, second = attempt(outcome_of(UNKNOWN), 1), attempt(build.OK, 2)
     message = InHand(envelope=ENVELOPE, content=b"", recipients=RECIPIENTS, attempts=[first])
     message.add(second)
     assert message.attempts == [first, second]
@@ -169,7 +140,7 @@ def test_failures_of_recipients_that_all_asked_are_reported_without_a_search_for
 
 
 def test_deliveries_that_all_asked_to_hear_of_are_reported_without_a_search_for_each() -> None:
-    attempts = [attempt(outcome_of(UNKNOWN), 1), attempt(OK, 2)]
+    attempts = [attempt(outcome_of(UNKNOWN), 1), attempt(build.OK, 2)]
     report = settled(asked_by_all(), Done(), attempts)
     assert report.count(b"Action: relayed") == len(RECIPIENTS)
     assert Asked.looks <= 2 * len(RECIPIENTS)

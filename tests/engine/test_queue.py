@@ -11,24 +11,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import record_builders as build
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.core.addresses import parse_address
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Stage
-from relay.core.records import BodyType, Envelope, ReplyMode
 from relay.core.steps import Done, Wait
 from relay.engine import hands, queue, read_ahead
 from relay.engine.queue import Queue
 from relay.engine.rounds import InHand, Rested
 from relay.engine.settling import Settled
-from relay.journal.api import (
-    DueRecipient,
-    JournalError,
-    MessageRecord,
-    NewMessage,
-    RecipientState,
-)
+from relay.journal.api import DueRecipient, JournalError, MessageRecord, NewMessage, RecipientState
 from relay.testing.turned_clock import TurnedClock
 
 NOON = datetime(2100, 1, 1, 12, tzinfo=UTC)
@@ -36,18 +30,8 @@ LOST = ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.EHLO, detai
 
 
 def new_message(number: int, *recipients: str, content: bytes = b"x") -> NewMessage:
-    envelope = Envelope(
-        id=f"m{number:05}",
-        reverse_path="sender@example.test",
-        recipients=recipients,
-        received_at=NOON,
-        size=len(content),
-        sha256="",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.QUEUED,
-        policy="p.yaml",
-        policy_sha256="",
+    envelope = build.envelope(
+        id=f"m{number:05}", recipients=recipients, received_at=NOON, size=len(content)
     )
     return NewMessage(envelope=envelope, content=content, state=RecipientState.QUEUED, next_at=NOON)
 

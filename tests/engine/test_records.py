@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+import record_builders as build
 
-from relay.core.records import BodyType, Envelope, ReplyMode
 from relay.engine.records import Records
 from relay.journal.api import (
     Batch,
@@ -65,20 +65,9 @@ def update(number: int) -> Batch:
 
 
 def notification() -> Batch:
-    envelope = Envelope(
-        id="n1",
-        reverse_path="",
-        recipients=("a@b.test",),
-        received_at=NOON,
-        size=0,
-        sha256="",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.QUEUED,
-        policy="p",
-        policy_sha256="",
+    new = NewMessage(
+        envelope=build.envelope(), content=b"", state=RecipientState.QUEUED, next_at=NOON
     )
-    new = NewMessage(envelope=envelope, content=b"", state=RecipientState.QUEUED, next_at=NOON)
     return Batch(messages=(new,))
 
 

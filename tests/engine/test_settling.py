@@ -9,6 +9,8 @@ from email.message import Message
 from itertools import count
 
 import pytest
+import record_builders as build
+from record_builders import OK
 
 from relay.config.policy_file import load_policy_text
 from relay.core.delivery import Policy
@@ -17,26 +19,16 @@ from relay.core.outcomes import (
     ConnectionFailure,
     ConnectionProblem,
     Deferred,
-    Delivered,
     Outcome,
     PeerRefusal,
     Stage,
     outcome_of,
 )
-from relay.core.records import (
-    Attempt,
-    BodyType,
-    BounceAction,
-    Envelope,
-    MatchedRule,
-    Notified,
-    RecipientOutcome,
-    ReplyMode,
-)
+from relay.core.records import Attempt, BounceAction, Envelope, Notified
 from relay.core.replies import Reply
 from relay.core.routing import Hop
 from relay.core.salesforce_view import BounceKind, FlagReason
-from relay.core.settings import Protection, TlsSetting
+from relay.core.settings import TlsSetting
 from relay.core.steps import Done, GiveUp, Wait
 from relay.engine.settling import Round, Settled, Settlement, Settler
 from relay.journal.api import RecipientState
@@ -47,7 +39,6 @@ A, B = "a@one.test", "b@two.test"
 HOP = Hop(host="mx.one.test", address="127.0.0.1", port=25)
 LOST = ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.EHLO, detail="x")
 UNKNOWN = PeerRefusal(reply=Reply(code=550, text="5.1.1 unknown"), stage=Stage.RCPT)
-OK = Delivered(reply=Reply(code=250, text="2.0.0 ok"), protection=Protection.CLEAR)
 POLICY = load_policy_text("tls: Preferred\n", name="p.yaml")
 NEVER: tuple[Notify, ...] = ()
 ALL = tuple(Notify)
@@ -58,38 +49,22 @@ def envelope(**asked: tuple[Notify, ...]) -> Envelope:
         RecipientRequest(recipient={"a": A, "b": B}[who], notify=notify)
         for who, notify in asked.items()
     )
-    return Envelope(
-        id="m1",
+    return build.envelope(
         reverse_path="sender@example.test",
         recipients=(A, B),
-        received_at=AT,
-        size=1,
-        sha256="",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.QUEUED,
-        policy="p.yaml",
-        policy_sha256="",
         dsn=DsnRequest(recipients=requests),
     )
 
 
 def attempt(recipient: str, outcome: Outcome, number: int = 1) -> Attempt:
-    return Attempt(
+    return build.attempt(
         id=f"{recipient}-{number}",
-        message_id="m1",
         round=number,
         hop=HOP,
-        clear=False,
-        rule=MatchedRule(
-            setting=TlsSetting.PREFERRED, pattern="*", reason="r", file="p.yaml", line=1
-        ),
-        route="capture",
-        session_id="s1",
+        rule=build.rule(TlsSetting.PREFERRED),
+        outcome=outcome,
+        recipient=recipient,
         verdict=None,
-        outcomes=(RecipientOutcome(recipient=recipient, outcome=outcome),),
-        started_at=AT,
-        ended_at=AT,
     )
 
 

@@ -9,24 +9,14 @@ from email.message import Message
 from email.policy import default
 
 import pytest
+import record_builders as build
 from flufl.bounce import all_failures
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.dsn import DsnRequest, RecipientRequest, ReturnContent
-from relay.core.faults import FaultKind, ResultType, TlsFault
-from relay.core.outcomes import Stage
-from relay.core.records import (
-    BodyType,
-    Bounce,
-    BounceAction,
-    Envelope,
-    MatchedRule,
-    Notified,
-    ReplyMode,
-)
+from relay.core.records import Bounce, BounceAction, Envelope
 from relay.core.replies import StatusCode
-from relay.core.settings import TlsSetting
 from relay.formats.dsn import (
     MAX_RETURNED_CONTENT,
     MAX_RETURNED_HEADERS,
@@ -39,47 +29,22 @@ from relay.formats.dsn import (
 from relay.formats.heads import read_head
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-ENVELOPE = Envelope(
-    id="m1",
+ENVELOPE = build.envelope(
     reverse_path="sender@example.test",
     recipients=("a@expired.lab.test", "b@good.lab.test"),
-    received_at=AT,
-    size=100,
-    sha256="",
-    body=BodyType.SEVEN_BIT,
-    smtputf8=False,
-    reply_mode=ReplyMode.QUEUED,
-    policy="p.yaml",
-    policy_sha256="",
     subject="hello",
 )
-BOUNCE = Bounce(
-    id="b1",
-    message_id="m1",
+BOUNCE = build.bounce(
     recipient="a@expired.lab.test",
     reverse_path="sender@example.test",
-    action=BounceAction.FAILED,
     status=StatusCode(554, "5.4.7"),
     text="[internal] exceeded max time without delivery",
     cause_status=StatusCode(451, "4.7.5"),
-    cause_text="[internal] remote node SSL certificate not signed by a valid CA",
+    cause_text=build.TEXT,
     cause="A certificate of the host's chain has expired.",
     remedy="The host's administrator must renew it.",
-    result_type=ResultType.CERTIFICATE_EXPIRED,
-    faults=(TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="expired"),),
-    setting=TlsSetting.REQUIRED_VERIFY,
-    rule=MatchedRule(
-        setting=TlsSetting.REQUIRED_VERIFY, pattern="*", reason="r", file="p.yaml", line=1
-    ),
-    route="lab/expired",
     host="mx.expired.lab.test",
-    address="127.0.0.1:25",
-    stage=Stage.HANDSHAKE,
-    attempts=9,
-    session_id="s1",
     at=AT,
-    will_retry_at=None,
-    notified=Notified.SENDER,
 )
 HEADERS = b"From: x@example.test\r\nSubject: hello\r\n"
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import dsn_samples as samples
 import pytest
+import record_builders as build
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.records import BodyType, Envelope, Reading, ReplyMode
+from relay.core.records import Reading
 from relay.core.replies import StatusCode
 from relay.formats.dsn import DsnAction, render_dsn
 from relay.formats.dsn import ReportedRecipient as Written
@@ -112,19 +113,7 @@ def test_the_host_s_reply_outweighs_the_status(status: str, diagnostic: str, cod
 
 
 def test_our_own_notifications_are_read_back() -> None:
-    envelope = Envelope(
-        id="m1",
-        reverse_path="jane@example.com",
-        recipients=("bob@partner.test",),
-        received_at=AT,
-        size=1,
-        sha256="",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.QUEUED,
-        policy="p.yaml",
-        policy_sha256="",
-    )
+    envelope = build.envelope(reverse_path="jane@example.com", recipients=BOB)
     written = Written(
         recipient="bob@partner.test",
         original="rfc822;Bob+2Bx@partner.test",

@@ -10,24 +10,21 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import record_builders as build
 
 from relay.core.evidence import ClientOffer, HandshakeDone, TlsEvidence
-from relay.core.outcomes import Deferred, Delivered, LocalProblem, LocalRefusal, Stage
+from relay.core.outcomes import Deferred, Delivered, LocalProblem, LocalRefusal
 from relay.core.records import (
     Attempt,
-    BodyType,
     Bounce,
     BounceAction,
     Envelope,
-    MatchedRule,
     Notified,
     RecipientOutcome,
-    ReplyMode,
     Session,
     SessionDirection,
 )
 from relay.core.replies import Reply, StatusCode
-from relay.core.routing import Hop
 from relay.core.settings import Protection, TlsMode, TlsSetting, TlsVersion
 from relay.formats.email_log import Column, LogRow, MailEvent, gmt, rows, write_csv, write_header
 from relay.formats.email_log_order import in_order
@@ -35,9 +32,6 @@ from relay.formats.email_log_reader import EPOCH, LogProblem, read_email_log
 
 AT = datetime(2026, 3, 6, 13, 37, 20, tzinfo=UTC)
 TEXT = "[internal] remote node SSL certificate not signed by a valid CA"
-RULE = MatchedRule(
-    setting=TlsSetting.REQUIRED_VERIFY, pattern="*", reason="because", file="p.yaml", line=1
-)
 
 
 @dataclass(frozen=True)
@@ -49,18 +43,12 @@ class Way:
 
 
 def an_envelope(*recipients: str, message_id: str = "m1", at: datetime = AT) -> Envelope:
-    return Envelope(
+    return build.envelope(
         id=message_id,
         reverse_path="app@crm.test",
         recipients=recipients or ("u@bank.test",),
         received_at=at,
         size=11856,
-        sha256="0" * 64,
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.QUEUED,
-        policy="p.yaml",
-        policy_sha256="1" * 64,
         session_id="in",
         message_id_header="<1@crm.test>",
     )
@@ -73,18 +61,7 @@ def a_session(name: str, handshake: HandshakeDone | None = None, **changes: Any)
         evidence = TlsEvidence(
             mode=TlsMode.STARTTLS, observed_at=AT, offer=offer, handshake=handshake
         )
-    values: dict[str, Any] = {
-        "id": name,
-        "direction": SessionDirection.OUTBOUND,
-        "peer": "127.0.0.1:2525",
-        "hop": None,
-        "started_at": AT,
-        "ended_at": AT,
-        "evidence": evidence,
-        "faults": (),
-        "transcript": (),
-    }
-    return Session(**{**values, **changes})
+    return build.session(id=name, at=AT, evidence=evidence, **changes)
 
 
 INBOUND = a_session("in", direction=SessionDirection.INBOUND, peer="[::1]:40123")
@@ -98,17 +75,13 @@ def delivered(
     round_: int = 3,
 ) -> Attempt:
     outcome = Delivered(reply=Reply(code=250, text="2.0.0 Ok:\nqueued"), protection=protection)
-    return Attempt(
-        id="a1",
-        message_id="m1",
+    return build.attempt(
         round=round_,
-        hop=Hop(host="mx.bank.test", address="127.0.0.1", port=2525),
-        clear=False,
-        rule=replace(RULE, setting=setting),
-        route="*",
+        rule=build.rule(setting),
         session_id=session_id,
         verdict=None,
-        outcomes=(RecipientOutcome(recipient="u@bank.test", outcome=outcome),),
+        outcome=outcome,
+        recipient="u@bank.test",
         started_at=AT,
         ended_at=AT + timedelta(minutes=15, microseconds=1),
     )
@@ -116,32 +89,17 @@ def delivered(
 
 def a_bounce(**changes: Any) -> Bounce:
     values: dict[str, Any] = {
-        "id": "b1",
-        "message_id": "m1",
         "recipient": "u@bank.test",
         "reverse_path": "app@crm.test",
         "action": BounceAction.DELAYED,
-        "status": StatusCode(451, "4.7.5"),
-        "text": TEXT,
         "cause_status": StatusCode(451, "4.7.5"),
         "cause_text": TEXT,
-        "cause": "x",
-        "remedy": "x",
-        "result_type": None,
-        "faults": (),
-        "setting": TlsSetting.REQUIRED_VERIFY,
-        "rule": RULE,
-        "route": "*",
-        "host": "mx.bank.test",
-        "address": "127.0.0.1:2525",
-        "stage": Stage.HANDSHAKE,
         "attempts": 2,
         "session_id": "out",
         "at": AT + timedelta(minutes=5),
-        "will_retry_at": None,
-        "notified": Notified.NOBODY,
+        **changes,
     }
-    return Bounce(**{**values, **changes})
+    return build.bounce(**values)
 
 
 def last(way: Way) -> dict[str, str]:
