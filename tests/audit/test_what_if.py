@@ -5,17 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import record_builders as build
 
 from relay.audit.asking import Asking, By, looks_at_senders
-from relay.audit.forecast import (
-    Dropped,
-    Forecast,
-    Passes,
-    Queued,
-    Refused,
-    Unknown,
-    forecast,
-)
+from relay.audit.forecast import Dropped, Forecast, Passes, Queued, Refused, Unknown, forecast
 from relay.audit.on_record import Answer, DomainRecord, Gathering, HostRecord, Records
 from relay.audit.what_if import Asked, Change, WhatIf, change_of, compare
 from relay.audit.what_if_report import fate, summary, what_if_report
@@ -28,7 +21,6 @@ from relay.core.outcomes import (
     ConnectionFailure,
     ConnectionProblem,
     Deferred,
-    Delivered,
     DnsFailure,
     DnsProblem,
     Failed,
@@ -39,13 +31,7 @@ from relay.core.outcomes import (
     PeerRefusal,
     Stage,
 )
-from relay.core.records import (
-    Attempt,
-    MatchedRule,
-    RecipientOutcome,
-    Session,
-    SessionDirection,
-)
+from relay.core.records import Attempt, Session
 from relay.core.rejudging import Unseen
 from relay.core.replies import Reply
 from relay.core.routing import Hop
@@ -296,40 +282,22 @@ def test_what_is_discarded_needs_no_record() -> None:
 def attempt(
     outcome: Outcome, *, hop: Hop | None = FIRST, ended: datetime = AT, delivered: bool = False
 ) -> Attempt:
-    return Attempt(
-        id="a",
-        message_id="m",
-        round=1,
+    return build.attempt(
         hop=hop,
-        clear=False,
-        rule=MatchedRule(
-            setting=TlsSetting.PREFERRED, pattern="*", reason="r", file="p.yaml", line=1
-        ),
+        rule=build.rule(TlsSetting.PREFERRED),
         route=ROUTE,
         session_id="s" if hop else None,
         verdict=Deliver(protection=Protection.CLEAR) if delivered else None,
-        outcomes=(RecipientOutcome(recipient="a@bank.test", outcome=outcome),),
-        started_at=ended,
-        ended_at=ended,
+        outcome=outcome,
+        at=ended,
         hosts=(hop,) if hop else (),
     )
 
 
 def session_of(session_id: str) -> Session:
-    return Session(
-        id=session_id,
-        direction=SessionDirection.OUTBOUND,
-        peer="127.0.0.1:2501",
-        hop=FIRST,
-        started_at=AT,
-        ended_at=AT,
-        evidence=NO_TLS,
-        faults=(),
-        transcript=(),
-    )
+    return build.session(id=session_id, hop=FIRST, at=AT, evidence=NO_TLS, faults=())
 
 
-YES = Delivered(reply=Reply(code=250, text="ok"), protection=Protection.CLEAR)
 LATER = AT + timedelta(hours=1)
 
 
@@ -341,7 +309,7 @@ class TestGathering:
         return tuple(gathering.records(session_of))
 
     def test_a_delivery_is_an_answer_and_evidence(self) -> None:
-        (only,) = self.gathered(attempt(YES, delivered=True))
+        (only,) = self.gathered(attempt(build.OK, delivered=True))
         assert (only.domain, only.route, only.hosts) == (BANK, ROUTE, (FIRST,))
         assert only.seen[0].evidence == NO_TLS
         assert told("tls: Preferred", only, recipient="a@bank.test") == Passes(
@@ -354,7 +322,7 @@ class TestGathering:
                 problem=ConnectionProblem.LOST, stage=Stage.EHLO, detail="lost"
             )
         )
-        early, late = attempt(YES, delivered=True), attempt(lost, ended=LATER)
+        early, late = attempt(build.OK, delivered=True), attempt(lost, ended=LATER)
         for entries in ((early, late), (late, early)):
             (only,) = self.gathered(*entries)
             assert only.seen[0].failure == lost.failure
@@ -368,7 +336,7 @@ class TestGathering:
         none = attempt(Deferred(failure=REFUSAL), hop=None)
         (only,) = self.gathered(none)
         assert (only.hosts, only.problem) == ((), REFUSAL)
-        (only,) = self.gathered(none, attempt(YES, ended=LATER, delivered=True))
+        (only,) = self.gathered(none, attempt(build.OK, ended=LATER, delivered=True))
         assert (only.hosts, only.problem) == ((FIRST,), None)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import record_builders as build
 
 from relay.core.bounce_report import ReportBy, bounce_report
 from relay.core.faults import FaultKind, TlsFault
 from relay.core.outcomes import Stage
-from relay.core.records import Bounce, BounceAction, MatchedRule, Notified
+from relay.core.records import Bounce, BounceAction
 from relay.core.replies import StatusCode
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
@@ -21,34 +21,20 @@ FAULT = TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="x")
 
 
 def bounce(hour: int, recipient: str, status: str, text: str = "no", **changes: object) -> Bounce:
-    code = StatusCode.parse(status)
-    made = Bounce(
-        id=f"b{hour}",
-        message_id="m1",
-        recipient=recipient,
-        reverse_path="s@s.test",
-        action=BounceAction.FAILED,
-        status=code,
-        text=text,
-        cause_status=code,
-        cause_text=text,
-        cause="c",
-        remedy="r",
-        result_type=None,
-        faults=(),
-        setting=TlsSetting.REQUIRED,
-        rule=MatchedRule(setting=TlsSetting.REQUIRED, pattern="*", reason="r", file="p", line=1),
-        route="capture",
-        host=None,
-        address=None,
-        stage=Stage.RCPT,
-        attempts=1,
-        session_id=None,
-        at=NOON + timedelta(hours=hour),
-        will_retry_at=None,
-        notified=Notified.NOBODY,
+    return build.bounce(
+        **{
+            "id": f"b{hour}",
+            "recipient": recipient,
+            "status": StatusCode.parse(status),
+            "text": text,
+            "result_type": None,
+            "faults": (),
+            "setting": TlsSetting.REQUIRED,
+            "stage": Stage.RCPT,
+            "at": NOON + timedelta(hours=hour),
+            **changes,
+        }
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 SUPPRESSED = SalesforceView(

@@ -9,26 +9,15 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import record_builders as build
 
 from relay.cli.console import say
 from relay.cli.narrator import Narrator
-from relay.core.records import BodyType, Envelope, ReplyMode
+from relay.core.records import Envelope
 
 
 def envelope(at: datetime, *, sender: str = "a@b.test") -> Envelope:
-    return Envelope(
-        id="m1",
-        reverse_path=sender,
-        recipients=("c@d.test",),
-        received_at=at,
-        size=123,
-        sha256="",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.INLINE,
-        policy="p.yaml",
-        policy_sha256="",
-    )
+    return build.envelope(reverse_path=sender, received_at=at, size=123)
 
 
 def test_a_line_is_written_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,32 +9,22 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import record_builders as build
+from record_builders import EXPIRED
+
 from relay.core.addresses import Domain
-from relay.core.faults import FaultKind, ResultType, TlsFault
+from relay.core.faults import FaultKind, TlsFault
 from relay.core.notices import Bounced, Notice, first_notice
 from relay.core.outcomes import Deferred, Delivered, Outcome, Stage, TlsRefusal
-from relay.core.records import (
-    Attempt,
-    Bounce,
-    BounceAction,
-    MatchedRule,
-    Notified,
-    RecipientOutcome,
-)
+from relay.core.records import Attempt, Bounce, BounceAction, Notified
 from relay.core.replies import Reply, StatusCode
-from relay.core.routing import Hop
 from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver, RetryInClear, Terminate, Verdict
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 BANK = Domain("bank.test")
-EXPIRED = TlsFault(kind=FaultKind.CERTIFICATE_EXPIRED, detail="expired 2026-03-03")
 NOT_OFFERED = TlsFault(kind=FaultKind.STARTTLS_NOT_OFFERED, detail="EHLO names no STARTTLS")
 SECRET = b"a secret of some length"
-
-
-def a_rule(setting: TlsSetting = TlsSetting.REQUIRED_VERIFY) -> MatchedRule:
-    return MatchedRule(setting=setting, pattern="*", reason="because", file="p.yaml", line=3)
 
 
 def a_bounce(
@@ -47,30 +37,15 @@ def a_bounce(
     reverse_path: str = "s@crm.test",
     recipient: str | None = None,
 ) -> Bounce:
-    return Bounce(
+    return build.bounce(
         id=f"b{number}",
         message_id=f"m{number}",
         recipient=recipient or f"u{number}@{domain}",
         reverse_path=reverse_path,
         action=action,
         status=StatusCode.parse(status),
-        text="[internal] remote node SSL certificate not signed by a valid CA",
-        cause_status=StatusCode.parse(status),
-        cause_text="[internal] remote node SSL certificate not signed by a valid CA",
-        cause="A certificate has expired.",
-        remedy="Renew it.",
-        result_type=ResultType.CERTIFICATE_EXPIRED,
-        faults=(EXPIRED,),
-        setting=TlsSetting.REQUIRED_VERIFY,
-        rule=a_rule(),
-        route="lab/expired",
         host=f"mx.{domain}",
-        address="127.0.0.1:25",
-        stage=Stage.HANDSHAKE,
-        attempts=1,
-        session_id="s1",
         at=at,
-        will_retry_at=None,
         notified=Notified.CLIENT,
     )
 
@@ -94,20 +69,15 @@ def an_attempt(
             faults = () if verdict is None else verdict.faults
             refusal = TlsRefusal(setting=setting, faults=faults, stage=Stage.HANDSHAKE)
             outcome = Deferred(failure=refusal)
-    at = NOON + timedelta(minutes=number)
-    return Attempt(
+    return build.attempt(
         id=f"a{number:03}",
         message_id=f"m{number}",
-        round=1,
-        hop=Hop(host="mx.bank.test", address="127.0.0.1", port=25),
         clear=clear,
-        rule=a_rule(setting),
-        route="mx",
-        session_id="s1",
+        rule=build.rule(setting),
         verdict=verdict,
-        outcomes=(RecipientOutcome(recipient="u@bank.test", outcome=outcome),),
-        started_at=at,
-        ended_at=at,
+        outcome=outcome,
+        recipient="u@bank.test",
+        at=NOON + timedelta(minutes=number),
     )
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+import record_builders as build
 from e2e_relay import TurnedClock
 from notice_records import TERMINATED, VERIFIED, a_bounce, an_attempt
 
 from relay.core.addresses import parse_address
 from relay.core.codebook_data import SALESFORCE
 from relay.core.notices import Notice, NoticeKind, Report
-from relay.core.records import Attempt, BodyType, BounceAction, Envelope, ReplyMode
+from relay.core.records import Attempt, BounceAction, Envelope
 from relay.engine.telling import end_telling
 from relay.journal.api import JournalError
 from relay.notice import notifier
@@ -66,19 +67,7 @@ class NoPast(Past):
 
 
 def an_envelope(reverse_path: str = "s@crm.test", recipient: str = "u@bank.test") -> Envelope:
-    return Envelope(
-        id="m1",
-        reverse_path=reverse_path,
-        recipients=(recipient,),
-        received_at=an_attempt(None).started_at,
-        size=1,
-        sha256="0",
-        body=BodyType.SEVEN_BIT,
-        smtputf8=False,
-        reply_mode=ReplyMode.QUEUED,
-        policy="p.yaml",
-        policy_sha256="0",
-    )
+    return build.envelope(reverse_path=reverse_path, recipients=(recipient,))
 
 
 @dataclass

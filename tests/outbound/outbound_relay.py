@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import record_builders as build
+
 from relay.core.addresses import Domain
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, PeerRefusal, Stage
-from relay.core.records import BodyType, Envelope, ReplyMode
+from relay.core.records import BodyType, Envelope
 from relay.core.replies import Reply
 from relay.core.routing import Hop
 from relay.core.settings import TlsSetting
@@ -85,18 +87,14 @@ def envelope(
     smtputf8: bool = False,
     body: BodyType = BodyType.SEVEN_BIT,
 ) -> Envelope:
-    return Envelope(
+    return build.envelope(
         id="message-1",
         reverse_path=reverse_path,
         recipients=recipients,
         received_at=utc_now(),
         size=len(MESSAGE),
-        sha256="0" * 64,
         body=body,
         smtputf8=smtputf8,
-        reply_mode=ReplyMode.INLINE,
-        policy="test.yaml",
-        policy_sha256="0" * 64,
     )
 
 

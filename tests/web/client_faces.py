@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import record_builders as build
 
-from relay.core.records import BodyType, Envelope, ReplyMode
+from relay.core.records import BodyType
 from relay.engine.steering import Deleted, Doomed
 from relay.journal.api import Batch, Deletion, NewMessage, RecipientRef, RecipientState
 from relay.journal.contacts_store import ContactsStore
@@ -50,22 +51,17 @@ class Faces:
         self.taken += 1
         octets = content if isinstance(content, bytes) else content.as_bytes()
         at = NOON + timedelta(minutes=self.taken)
-        envelope = Envelope(
-            **{
-                "id": f"m{self.taken:016d}",
-                "reverse_path": "bounces@app.test",
-                "recipients": to,
-                "received_at": at,
-                "size": len(octets),
-                "sha256": sha256(octets).hexdigest(),
-                "body": BodyType.EIGHT_BIT,
-                "smtputf8": False,
-                "reply_mode": ReplyMode.INLINE,
-                "policy": "test",
-                "policy_sha256": "0" * 64,
-                **changes,
-            }
-        )
+        values: dict[str, Any] = {
+            "id": f"m{self.taken:016d}",
+            "reverse_path": "bounces@app.test",
+            "recipients": to,
+            "received_at": at,
+            "size": len(octets),
+            "sha256": sha256(octets).hexdigest(),
+            "body": BodyType.EIGHT_BIT,
+            **changes,
+        }
+        envelope = build.envelope(**values)
         due = at if state is RecipientState.QUEUED else None
         message = NewMessage(envelope=envelope, content=octets, state=state, next_at=due)
         await self.journal.writer.write(Batch(messages=(message,)))

@@ -8,25 +8,23 @@ from hashlib import sha256
 from importlib.resources import files
 
 import pytest
+import record_builders as build
+from record_builders import OK
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from relay.cli.app import app
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Deferred, Delivered, Stage
-from relay.core.records import Attempt, MatchedRule, RecipientOutcome
-from relay.core.replies import Reply
-from relay.core.settings import Protection, TlsSetting
+from relay.core.records import Attempt, RecipientOutcome
 from relay.web.pages_live import HEIGHT, MINUTES, WIDTH, handshake_plot, throughput_plot
 from relay.web.pages_mail import read_search
 from relay.web.tally import Histogram
 
 PAGES = files("relay.web").joinpath("pages")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-RULE = MatchedRule(setting=TlsSetting.OFF, pattern="*", reason="", file="p.yaml", line=1)
 LOST = Deferred(
     failure=ConnectionFailure(problem=ConnectionProblem.LOST, stage=Stage.EHLO, detail="")
 )
-ARRIVED = Delivered(reply=Reply(code=250, text="ok"), protection=Protection.CLEAR)
 
 
 def test_files_of_others_are_as_they_came() -> None:
@@ -48,17 +46,15 @@ def test_our_own_files_ask_nothing_of_other_hosts() -> None:
 
 
 def attempt(minutes_ago: float, *outcomes: Delivered | Deferred) -> Attempt:
-    at = NOW - timedelta(minutes=minutes_ago)
-    return Attempt(
-        id="a", message_id="m", round=1, hop=None, clear=False, rule=RULE, route="r",
-        session_id=None, verdict=None, started_at=at, ended_at=at,
+    return build.attempt(
+        at=NOW - timedelta(minutes=minutes_ago),
         outcomes=tuple(RecipientOutcome(recipient="a@b.test", outcome=o) for o in outcomes),
-    )  # fmt: skip
+    )
 
 
 def test_tries_are_counted_by_the_minute() -> None:
     tries = [
-        attempt(0, ARRIVED), attempt(0.5, LOST, ARRIVED), attempt(10.5, ARRIVED),
+        attempt(0, OK), attempt(0.5, LOST, OK), attempt(10.5, OK),
         attempt(MINUTES + 0.1, LOST),
     ]  # fmt: skip
     plot = throughput_plot(tries, NOW)

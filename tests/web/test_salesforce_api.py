@@ -10,17 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
+import record_builders as build
 from client_faces import NOON, Faces, faces, mail
 from test_web_problems import assert_problem
 
 from relay.core.contacts import Contact, ContactObject
 from relay.core.dsn import DsnRequest
 from relay.core.outcomes import Stage
-from relay.core.records import Bounce, BounceAction, MatchedRule, Notified, Reading, Returned
+from relay.core.records import Reading, Returned
 from relay.core.replies import StatusCode
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
-from relay.core.settings import TlsSetting
 from relay.journal.api import Batch
 from relay.web.problems import ProblemKind
 from relay.web.safety import Access
@@ -42,32 +42,15 @@ async def bounce(server: Faces, recipient: str) -> str:
     """Keep a message and its bounce, which flags the address; return the message's id."""
     message = await server.put(mail(f"to {recipient}"), to=(recipient,))
     at = NOON + timedelta(microseconds=123_456)
-    status = StatusCode(code=550, enhanced="5.1.1")
-    record = Bounce(
+    record = build.bounce(
         id=f"b{message[1:]}",
         message_id=message,
         recipient=recipient,
         reverse_path="a@app.test",
-        action=BounceAction.FAILED,
-        status=status,
+        status=StatusCode(code=550, enhanced="5.1.1"),
         text="User unknown",
-        cause_status=status,
-        cause_text="User unknown",
-        cause="",
-        remedy="",
-        result_type=None,
-        faults=(),
-        setting=TlsSetting.REQUIRED,
-        rule=MatchedRule(setting=TlsSetting.REQUIRED, pattern="*", reason="", file="test", line=1),
-        route="capture",
-        host=None,
-        address=None,
         stage=Stage.RCPT,
-        attempts=1,
-        session_id=None,
         at=at,
-        will_retry_at=None,
-        notified=Notified.NOBODY,
         salesforce=SalesforceView(
             email_bounced_reason=REASON,
             email_bounced_date=at,
