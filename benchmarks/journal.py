@@ -27,6 +27,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/journal"))
 
 from journal_records import (  # type: ignore[import-not-found]

@@ -10,33 +10,21 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
+import record_builders as build
 from hypothesis import strategies as st
+from record_builders import TEXT
 
 from relay.core.evidence import ClientOffer, HandshakeDone, TlsEvidence
-from relay.core.faults import FaultKind, ResultType, TlsFault
-from relay.core.outcomes import Deferred, Stage, TlsRefusal
-from relay.core.records import (
-    Attempt,
-    BodyType,
-    Bounce,
-    BounceAction,
-    Envelope,
-    MatchedRule,
-    Notified,
-    RecipientOutcome,
-    ReplyMode,
-    Session,
-    SessionDirection,
-)
+from relay.core.faults import FaultKind, TlsFault
+from relay.core.outcomes import Deferred, TlsRefusal
+from relay.core.records import Attempt, Bounce, Envelope, MatchedRule, Notified, ReplyMode, Session
 from relay.core.replies import Reply, StatusCode
-from relay.core.routing import Hop
 from relay.core.settings import TlsMode, TlsSetting, TlsVersion
 from relay.core.transcripts import Direction, Line
 from relay.core.verdicts import Terminate
 from relay.journal.api import Batch, NewMessage, RecipientState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-HOP = Hop(host="mx.bank.test", address="127.0.0.1", port=2525)
 RULE = MatchedRule(
     setting=TlsSetting.REQUIRED_VERIFY,
     pattern="bank.test",
@@ -47,28 +35,21 @@ RULE = MatchedRule(
 EXPIRED = TlsFault(
     kind=FaultKind.CERTIFICATE_EXPIRED, detail="not valid after 2026-02-01 00:00:00 UTC"
 )
-TEXT = "[internal] remote node SSL certificate not signed by a valid CA"
 
 
-def an_envelope(
-    number: int = 1, *, recipients: tuple[str, ...] = ("u@bank.test",), **changes: Any
-) -> Envelope:
+def an_envelope(number: int = 1, **changes: Any) -> Envelope:
     values: dict[str, Any] = {
         "id": f"m{number:016d}",
         "reverse_path": "app@crm.test",
-        "recipients": recipients,
+        "recipients": ("u@bank.test",),
         "received_at": NOON + timedelta(seconds=number),
         "size": 18,
-        "sha256": "0" * 64,
-        "body": BodyType.SEVEN_BIT,
-        "smtputf8": False,
         "reply_mode": ReplyMode.INLINE,
         "policy": "policies/required-verify.yaml",
-        "policy_sha256": "1" * 64,
         "message_id_header": f"<{number}@crm.test>",
         "subject": f"Statement {number}",
     }
-    return Envelope(**{**values, **changes})
+    return build.envelope(**{**values, **changes})
 
 
 def a_message(
@@ -87,9 +68,6 @@ def a_message(
 def a_session(number: int = 1, **changes: Any) -> Session:
     values: dict[str, Any] = {
         "id": f"s{number:016d}",
-        "direction": SessionDirection.OUTBOUND,
-        "peer": "127.0.0.1:2525",
-        "hop": HOP,
         "started_at": NOON,
         "ended_at": NOON + timedelta(milliseconds=30),
         "evidence": TlsEvidence(
@@ -112,28 +90,23 @@ def a_session(number: int = 1, **changes: Any) -> Session:
             Line(direction=Direction.RECEIVED, encrypted=True, at=NOON, text="221 bye"),
         ),
     }
-    return Session(**{**values, **changes})
+    return build.session(**{**values, **changes})
 
 
 def an_attempt(number: int = 1, *, message: int = 1, **changes: Any) -> Attempt:
-    failure = TlsRefusal(
-        setting=TlsSetting.REQUIRED_VERIFY, faults=(EXPIRED,), stage=Stage.HANDSHAKE
-    )
     values: dict[str, Any] = {
         "id": f"a{number:016d}",
         "message_id": f"m{message:016d}",
-        "round": 1,
-        "hop": HOP,
-        "clear": False,
         "rule": RULE,
         "route": "the route for bank.test",
         "session_id": f"s{number:016d}",
         "verdict": Terminate(faults=(EXPIRED,)),
-        "outcomes": (RecipientOutcome(recipient="u@bank.test", outcome=Deferred(failure=failure)),),
+        "outcome": Deferred(failure=TlsRefusal.by(RULE.setting, (EXPIRED,), peer_reply=None)),
+        "recipient": "u@bank.test",
         "started_at": NOON,
         "ended_at": NOON + timedelta(milliseconds=31),
     }
-    return Attempt(**{**values, **changes})
+    return build.attempt(**{**values, **changes})
 
 
 def a_bounce(number: int = 1, *, message: int = 1, **changes: Any) -> Bounce:
@@ -142,28 +115,18 @@ def a_bounce(number: int = 1, *, message: int = 1, **changes: Any) -> Bounce:
         "message_id": f"m{message:016d}",
         "recipient": "u@bank.test",
         "reverse_path": "app@crm.test",
-        "action": BounceAction.FAILED,
-        "status": StatusCode(451, "4.7.5"),
-        "text": TEXT,
         "cause_status": StatusCode(451, "4.7.5"),
         "cause_text": TEXT,
         "cause": "The host's certificate has expired. Required Verify demands a trustworthy one.",
         "remedy": "The host's administrator must renew the certificate.",
-        "result_type": ResultType.CERTIFICATE_EXPIRED,
         "faults": (EXPIRED,),
-        "setting": TlsSetting.REQUIRED_VERIFY,
         "rule": RULE,
         "route": "the route for bank.test",
-        "host": "mx.bank.test",
-        "address": "127.0.0.1:2525",
-        "stage": Stage.HANDSHAKE,
-        "attempts": 1,
         "session_id": "s0000000000000001",
         "at": NOON,
-        "will_retry_at": None,
         "notified": Notified.CLIENT,
     }
-    return Bounce(**{**values, **changes})
+    return build.bounce(**{**values, **changes})
 
 
 def a_story(number: int = 1) -> Batch:

@@ -249,7 +249,7 @@ async def test_where_no_file_can_be_written_the_rest_goes_on(tmp_path: Path) -> 
 DIES = """
 import asyncio, os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from test_journal_bodies import a_big_message, a_writer, an_envelope
 from relay.journal.api import Batch, Deletion
 from relay.journal import sqlite_writer

@@ -17,9 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from journal_records import (
     EXPIRED,
-    HOP,
     NOON,
-    TEXT,
     a_bounce,
     a_message,
     a_session,
@@ -27,6 +25,7 @@ from journal_records import (
     an_attempt,
     an_envelope,
 )
+from record_builders import HOP, TEXT
 from typer.testing import CliRunner, Result
 
 from relay.cli.app import app

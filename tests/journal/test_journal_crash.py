@@ -18,7 +18,7 @@ from relay.journal.sqlite_journal import open_journal
 WRITES_FOR_EVER = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from dataclasses import replace
 from journal_records import a_story
 from relay.journal.sqlite_journal import open_journal
