@@ -16,6 +16,7 @@ from relay.journal.api import JournalError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+    from pydantic_core import SchemaValidator
 
 Record = Envelope | Session | Attempt | Bounce
 _R = TypeVar("_R", Envelope, Session, Attempt, Bounce)
@@ -34,8 +35,16 @@ def decode(kind: type[_R], text: str) -> _R:
     """Read what `encode` wrote; raise JournalError when it isn't a record of this kind."""
     from pydantic import ValidationError
 
+    record: _R
     try:
-        record: _R = _adapter(kind.__name__).validate_python(json.loads(text))
+        record = _quick(kind.__name__).validate_json(text)
+    except ValidationError:
+        pass
+    else:
+        return record
+    try:
+        # Python's own reader takes lone surrogates; and what is damaged fails here as well.
+        record = _adapter(kind.__name__).validate_python(json.loads(text))
     except (ValueError, ValidationError) as error:
         raise JournalError(f"the journal has a damaged {kind.__name__.lower()} record") from error
     return record
@@ -46,6 +55,13 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(_KINDS[kind])
+
+
+@cache
+def _quick(kind: str) -> SchemaValidator:
+    from relay.journal.quick_reading import quick_validator
+
+    return quick_validator(_adapter(kind))
 
 
 def to_microseconds(at: datetime) -> int:
