@@ -204,8 +204,8 @@ def is_settled(
 ) -> bool:
     """Whether nothing that is still to come can change a verdict.
 
-    A verdict that rests on the number of tries waits LINGER from the end of the last one: mail
-    servers that fall back do so in a second session of the same try.
+    A verdict that rests on the number of tries waits for one more, or LINGER from the end of the
+    last one: mail servers that fall back do so in a second session of the same try.
     """
     if proof.verdict is Verdict.INCONCLUSIVE:
         return False
@@ -214,8 +214,10 @@ def is_settled(
         or (reported is not None and reported.final)
         or any(_messages(marked, session) for session in sessions)
     )
-    return not by_count or all(
-        session.ended_at is not None and now - session.ended_at >= LINGER for session in sessions
+    return (
+        not by_count
+        or proof.attempts > ATTEMPTS
+        or all(one.ended_at is not None and now - one.ended_at >= LINGER for one in sessions)
     )
 
 

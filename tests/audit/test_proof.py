@@ -251,6 +251,8 @@ def test_the_last_try_that_counts_is_given_time_to_go_on_in_clear_text() -> None
     assert judged(*sessions, reported=None).verdict is Verdict.ENFORCED
     assert not settled(sessions, after=LINGER - timedelta(milliseconds=1))
     assert settled(sessions, after=LINGER)
+    # A sender that soon tries again leaves no such time between its tries.
+    assert settled(tries(*[NOTHING] * (ATTEMPTS + 1)), after=timedelta())
     at = max(one.started_at for one in sessions) + timedelta(milliseconds=10)
     fallback = replace(session("EHLO a", *envelope(), content=b"x"), started_at=at, ended_at=at)
     assert judged(*sessions, fallback, reported=None).verdict is Verdict.LEAKED
