@@ -190,7 +190,7 @@ def what_if(  # noqa: PLR0917 - one option each
             sender=_sender(sender),
         )
         listed = ask_lists(lists, asking)
-        gathered = _gather(journal, asking, since=begin, count=listed is None)
+        gathered = _gather(journal, asking, since=begin, count=listed is None, progress=not as_json)
     question = _Question(
         where=where,
         now=now,
@@ -212,7 +212,12 @@ class _Gathered:
 
 
 def _gather(
-    journal: JournalReader | None, asking: Asking, *, since: datetime | None, count: bool
+    journal: JournalReader | None,
+    asking: Asking,
+    *,
+    since: datetime | None,
+    count: bool,
+    progress: bool,
 ) -> _Gathered:
     """Read the journal once; with `count`, ask about what it holds."""
     from relay.audit.on_record import Gathering
@@ -227,7 +232,7 @@ def _gather(
             return None
 
     gathering, messages = Gathering(), 0
-    for record in messages_of(journal, since=since) if journal else ():
+    for record in messages_of(journal, since=since, progress=progress) if journal else ():
         messages += 1
         if count:
             asking.add_message(record)
@@ -352,7 +357,8 @@ def _report_only(
     tallies = ReportOnly()
     messages = 0
     with journal_of(where) as journal:
-        for record in messages_of(journal, since=since) if journal else ():
+        shown = not output.as_json
+        for record in messages_of(journal, since=since, progress=shown) if journal else ():
             messages += 1
             tallies.add(record)
     wanted = {each.domain for each in only}

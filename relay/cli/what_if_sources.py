@@ -71,13 +71,19 @@ def journal_of(where: StateDir) -> Iterator[JournalReader | None]:
     yield None
 
 
-def messages_of(journal: JournalReader, *, since: datetime | None) -> Iterator[MessageRecord]:
-    """Yield messages with their attempts but no sessions, a page at a time, with progress."""
+def messages_of(
+    journal: JournalReader, *, since: datetime | None, progress: bool
+) -> Iterator[MessageRecord]:
+    """Yield messages with their attempts but no sessions, a page at a time.
+
+    `progress` is shown on a terminal alone.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     err = console(stderr=True)
     columns = TextColumn("reading the journal"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    hidden = not (progress and err.is_terminal)
+    with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=journal.counts().messages)
         after = None
         while page := journal.records(PAGE, after=after, sessions=False):

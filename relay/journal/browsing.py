@@ -37,7 +37,7 @@ from relay.journal.sqlite_reader import (
     end_of_list,
     resolve,
     statuses_of,
-    whole_record,
+    whole_records,
 )
 
 _POSITION: Final = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
@@ -111,10 +111,7 @@ class SqliteBrowser(SqliteReader):
     ) -> tuple[MessageRecord, ...]:
         """List messages as `find_messages` does, with their attempts and bounces, no sessions."""
         with self._snapshot() as query:
-            return tuple(
-                whole_record(query, sequence, record, sessions=False)
-                for sequence, record in _wanted(query, limit, wanted, before)
-            )
+            return whole_records(query, _wanted(query, limit, wanted, before), sessions=False)
 
     def find_recipients(
         self, wanted: MessageFilter = ALL

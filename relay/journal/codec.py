@@ -33,19 +33,17 @@ def encode(record: Record) -> str:
 
 def decode(kind: type[_R], text: str) -> _R:
     """Read what `encode` wrote; raise JournalError when it isn't a record of this kind."""
-    from pydantic import ValidationError
-
     record: _R
     try:
         record = _quick(kind.__name__).validate_json(text)
-    except ValidationError:
+    except ValueError:
         pass
     else:
         return record
     try:
         # Python's own reader takes lone surrogates; and what is damaged fails here as well.
         record = _adapter(kind.__name__).validate_python(json.loads(text))
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise JournalError(f"the journal has a damaged {kind.__name__.lower()} record") from error
     return record
 

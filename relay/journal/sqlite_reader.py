@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Literal, TypeVar
@@ -111,7 +112,8 @@ class SqliteReader:
         with self._snapshot() as query:
             sequence = resolve(query, "messages", message_id)
             ((envelope_text,),) = query("SELECT record FROM messages WHERE sequence = ?", sequence)
-            return whole_record(query, sequence, envelope_text, sessions=sessions)
+            (record,) = whole_records(query, [(sequence, envelope_text)], sessions=sessions)
+        return record
 
     def records(
         self, limit: int, *, after: str | None = None, sessions: bool = True
@@ -124,7 +126,7 @@ class SqliteReader:
                 begin,
                 limit,
             )
-            return tuple(whole_record(query, n, record, sessions=sessions) for n, record in rows)
+            return whole_records(query, rows, sessions=sessions)
 
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:
@@ -154,7 +156,8 @@ class SqliteReader:
 
     def attempts_of(self, message_id: str, recipient: str) -> tuple[Attempt, ...]:
         with self._snapshot() as query:
-            attempts = _of_message(query, Attempt, resolve(query, "messages", message_id))
+            sequence = resolve(query, "messages", message_id)
+            attempts = _of_messages(query, Attempt, [sequence])[sequence]
         return tuple(a for a in attempts if any(o.recipient == recipient for o in a.outcomes))
 
     def attempts_to(self, domain: str, *, messages: int) -> tuple[Attempt, ...]:
@@ -364,48 +367,81 @@ def end_of_list(query: Query, table: _Table, before: str | None) -> int:
 
 def statuses_of(query: Query, sequence: int) -> tuple[RecipientStatus, ...]:
     """Return where the recipients of a message stand, in the envelope's order."""
-    rows = query(
-        "SELECT address, state, next_at FROM recipients WHERE message = ? ORDER BY position",
-        sequence,
-    )
+    return tuple(_statuses(query, [sequence])[sequence])
+
+
+def whole_records(
+    query: Query, rows: Sequence[tuple[int, str]], *, sessions: bool = True
+) -> tuple[MessageRecord, ...]:
+    """Return messages with all that is known of them, by their rows: sequence and envelope.
+
+    As many queries are made for many messages as for one. Sorting is left to Python: SQLite would
+    make a table for it, even for one message.
+    """
+    envelopes = {sequence: decode(Envelope, text) for sequence, text in rows}
+    statuses = _statuses(query, envelopes)
+    attempts = _of_messages(query, Attempt, envelopes)
+    bounces = _of_messages(query, Bounce, envelopes)
+    used = {
+        sequence: {envelope.session_id, *(a.session_id for a in attempts[sequence])}
+        for sequence, envelope in envelopes.items()
+    }
+    found = _sessions(query, {own for ids in used.values() for own in ids} if sessions else ())
     return tuple(
-        RecipientStatus(
+        MessageRecord(
+            envelope=envelope,
+            recipients=tuple(statuses[sequence]),
+            attempts=tuple(attempts[sequence]),
+            sessions=tuple(
+                session
+                for _, session in sorted(
+                    (found[own] for own in used[sequence] if own in found), key=itemgetter(0)
+                )
+            ),
+            bounces=tuple(bounces[sequence]),
+        )
+        for sequence, envelope in envelopes.items()
+    )
+
+
+def _statuses(query: Query, sequences: Collection[int]) -> dict[int, list[RecipientStatus]]:
+    found: dict[int, list[RecipientStatus]] = {sequence: [] for sequence in sequences}
+    rows = query(
+        "SELECT message, position, address, state, next_at FROM recipients "
+        "WHERE message IN (SELECT value FROM json_each(?))",
+        json.dumps([*sequences]),
+    )
+    for message, _, address, state, next_at in sorted(rows):
+        status = RecipientStatus(
             recipient=address,
             state=RecipientState(state),
             next_at=None if next_at is None else from_microseconds(next_at),
         )
-        for address, state, next_at in rows
-    )
+        found[message].append(status)
+    return found
 
 
-def whole_record(
-    query: Query, sequence: int, envelope_text: str, *, sessions: bool = True
-) -> MessageRecord:
-    """Return a message with all that is known of it; `sequence` is its row's."""
-    envelope = decode(Envelope, envelope_text)
-    attempts = _of_message(query, Attempt, sequence)
-    used = {envelope.session_id, *(attempt.session_id for attempt in attempts)} if sessions else ()
-    found = [
-        row
-        for session_id in used
-        if session_id is not None
-        for row in query("SELECT sequence, record FROM sessions WHERE id = ?", session_id)
-    ]
-    return MessageRecord(
-        envelope=envelope,
-        recipients=statuses_of(query, sequence),
-        attempts=attempts,
-        sessions=tuple(decode(Session, record) for _, record in sorted(found)),
-        bounces=_of_message(query, Bounce, sequence),
-    )
-
-
-def _of_message(query: Query, kind: type[_R], sequence: int) -> tuple[_R, ...]:
+def _of_messages(query: Query, kind: type[_R], sequences: Collection[int]) -> dict[int, list[_R]]:
+    """Return the attempts or bounces of messages, oldest first."""
     table = "attempts" if kind is Attempt else "bounces"
-    return _decoded(
-        kind,
-        query(f"SELECT record FROM {table} WHERE message = ? ORDER BY sequence", sequence),  # noqa: S608 - a literal
+    found: dict[int, list[_R]] = {sequence: [] for sequence in sequences}
+    rows = query(
+        f"SELECT sequence, message, record FROM {table} "  # noqa: S608 - a literal
+        "WHERE message IN (SELECT value FROM json_each(?))",
+        json.dumps([*sequences]),
     )
+    for _, message, record in sorted(rows):
+        found[message].append(decode(kind, record))
+    return found
+
+
+def _sessions(query: Query, ids: Collection[str | None]) -> dict[str | None, tuple[int, Session]]:
+    """Return the sessions that are on record of these, by id, each with its sequence number."""
+    rows = query(
+        "SELECT sequence, id, record FROM sessions WHERE id IN (SELECT value FROM json_each(?))",
+        json.dumps([own for own in ids if own is not None]),
+    )
+    return {own: (sequence, decode(Session, record)) for sequence, own, record in rows}
 
 
 def _decoded(kind: type[_R], rows: Sequence[tuple[Any, ...]]) -> tuple[_R, ...]:

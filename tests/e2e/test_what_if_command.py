@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from e2e_command import relay
+from e2e_command import RELAY, environment, relay
 from e2e_relay import Start
 from typer.testing import CliRunner
 
@@ -127,6 +130,40 @@ async def test_the_policy_of_the_newest_message_is_now(
     )
     done = relay(state, "what-if", "--from", preferred, "--to", required)
     assert "why now   given" in done.stdout
+
+
+@pytest.mark.parametrize("report", [("--to",), ("--report-only",)])
+async def test_a_terminal_sees_how_far_the_journal_was_read_and_nobody_else(
+    start: Start, tmp_path: Path, policies: tuple[str, str, str], report: tuple[str, ...]
+) -> None:
+    preferred, _, _ = policies
+    state = await sent(start, tmp_path, preferred)
+    words = ["what-if", *report, *([preferred] if report == ("--to",) else [])]
+    in_terminal, as_json = on_terminal(state, *words), on_terminal(state, *words, "--json")
+    assert "reading the journal" in in_terminal
+    assert "4/4" in in_terminal
+    assert "reading the journal" not in as_json
+    assert "reading" not in relay(state, *words).stderr
+
+
+def on_terminal(state: Path, *words: str) -> str:
+    """Run a command whose standard error is a terminal; return what that shows."""
+    ours, theirs = pty.openpty()
+    screen = os.fdopen(ours, "rb", buffering=0)
+    with screen, os.fdopen(theirs, "wb", buffering=0) as stderr:
+        subprocess.run(
+            [RELAY, *words],
+            env=environment(state) | {"TERM": "xterm", "COLUMNS": "80"},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            timeout=60,
+            check=False,
+        )
+        stderr.write(b"<end>")
+        shown = b""
+        while b"<end>" not in shown:
+            shown += screen.read(4096)
+    return shown.decode()
 
 
 def test_other_routes_are_pointed_out(tmp_path: Path, policies: tuple[str, str, str]) -> None:

@@ -104,6 +104,18 @@ async def test_whole_records_come_oldest_first_and_paged(journal: SqliteJournal)
         read.records(2, after="m-unknown")
 
 
+async def test_many_records_take_as_many_queries_as_one(journal: SqliteJournal) -> None:
+    for number in range(1, 6):
+        await journal.writer.write(a_story(number))
+    asked: list[str] = []
+    assert isinstance(journal.reader, sqlite_reader.SqliteReader)
+    journal.reader._connection.set_trace_callback(asked.append)
+    assert len(journal.reader.records(1)) == 1
+    of_one, asked[:] = len(asked), []
+    assert len(journal.reader.records(5)) == 5
+    assert len(asked) == of_one
+
+
 async def test_a_record_can_do_without_its_sessions(journal: SqliteJournal) -> None:
     await journal.writer.write(a_story(1))
     whole = journal.reader.message("latest")
