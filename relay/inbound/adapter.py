@@ -47,8 +47,8 @@ from relay.inbound.replies import LastWord
 from relay.inbound.sasl import challenge
 from relay.inbound.service import Service
 from relay.inbound.session_log import SessionLog
-from relay.inbound.tls_start import start_tls
 from relay.inbound.watchdog import Watchdog
+from relay.tls.starting import accept_tls
 
 _log: Final = logging.getLogger("relay.inbound")
 
@@ -368,7 +368,7 @@ class RelaySMTP(SMTP):
             raise
 
     async def _secure(self) -> None:
-        # Nothing may be awaited between this and `start_tls`: what comes later is the handshake's.
+        # Nothing may be awaited between this and `accept_tls`: what comes later is the handshake's.
         early = bytearray()
         if self._kind is ListenerKind.SMTPS:
             # uvloop reads on where `connection_made` has paused the transport.
@@ -379,7 +379,7 @@ class RelaySMTP(SMTP):
         try:
             if self._input.ended:
                 raise ConnectionResetError
-            wire = await start_tls(
+            wire = await accept_tls(
                 self._wire,
                 self,
                 self._service.server_context,

@@ -19,6 +19,7 @@ from aiosmtplib.response import SMTPResponse
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
 from relay.outbound.answers import TROUBLE, Broken, readable, reply_of
+from relay.tls.starting import begin_tls
 
 GO_AHEAD: Final = 220
 """The reply to STARTTLS behind which the handshake begins; also that of a greeting."""
@@ -112,12 +113,12 @@ class TappedProtocol(SMTPProtocol):
         if self.transport is None or self.transport.is_closing():
             raise aiosmtplib.SMTPServerDisconnected("Connection lost") from self.lost_by
         assert self.wire is not None
-        secured = await self._loop.start_tls(
-            self.wire, self, context, server_hostname=server_name, ssl_handshake_timeout=within
+        session = cast(asyncio.Protocol, self)
+        self.take(
+            await begin_tls(
+                self.wire, session, context, server_name=server_name, handshake_seconds=within
+            )
         )
-        if secured is None:
-            raise ConnectionResetError("the connection was closed during the handshake")
-        self.take(secured)
 
     def broken_by(self, error: BaseException) -> Broken:
         """Return what the library raised, with what ended the connection before as its cause."""

@@ -13,7 +13,7 @@ from inbound_harness import Client, House
 
 from relay.inbound.adapter import RelaySMTP
 from relay.inbound.incoming import ListenerKind
-from relay.inbound.tls_start import RECEIVED_AT_ONE_TIME
+from relay.tls.starting import RECEIVED_AT_ONE_TIME
 
 GROUP = "MAIL FROM:<a@b.test> SIZE=100\r\nRCPT TO:<c@d.test>\r\nRCPT TO:<e@f.test>\r\nDATA\r\n"
 CONTENT = "Subject: x\r\n\r\ntext\r\n.\r\n"

@@ -29,7 +29,9 @@ from relay.core.routing import Hop
 from relay.core.settings import TlsMode, TlsSetting
 from relay.core.tls_policy import TlsPolicy, TrustAnchors
 from relay.core.transcripts import Direction
+from relay.outbound import tap
 from relay.outbound.session import Admitted, NotAdmitted, SessionOptions
+from relay.tls.starting import begin_tls
 
 SHORT = 0.2
 """Seconds to wait for a peer that will never answer."""
@@ -293,28 +295,34 @@ async def test_closed_right_behind_the_handshake_is_a_failed_handshake(
 async def test_the_connection_ends_between_the_handshake_and_whoever_waits_for_it(
     relay: Relay, honest: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, forgotten: bool
 ) -> None:
-    loop = asyncio.get_running_loop()
-    start_tls = loop.start_tls
-
     async def lost_at_once(
-        transport: asyncio.Transport, protocol: asyncio.Protocol, *args: object, **named: object
-    ) -> asyncio.Transport | None:
+        wire: asyncio.Transport,
+        session: asyncio.Protocol,
+        context: ssl.SSLContext,
+        *,
+        server_name: str,
+        handshake_seconds: float,
+    ) -> asyncio.Transport:
         lost = asyncio.Event()
-        connection_lost = protocol.connection_lost
+        connection_lost = session.connection_lost
 
         def lose(error: Exception | None) -> None:
             connection_lost(error)
             lost.set()
 
-        monkeypatch.setattr(protocol, "connection_lost", lose)
-        upgraded = await start_tls(transport, protocol, *args, **named)  # type: ignore[arg-type]
-        transport.abort()
+        monkeypatch.setattr(session, "connection_lost", lose)
+        secured = await begin_tls(
+            wire, session, context, server_name=server_name, handshake_seconds=handshake_seconds
+        )
+        wire.abort()
         await lost.wait()
-        # asyncio itself hands over none where the end came first.
-        return None if forgotten else upgraded
+        if forgotten:
+            # There is no transport any more where the end came first.
+            raise ConnectionResetError
+        return secured
 
     async with Peer(context=honest).running() as peer:
-        monkeypatch.setattr(loop, "start_tls", lost_at_once)
+        monkeypatch.setattr(tap, "begin_tls", lost_at_once)
         session = await relay.open(peer.hop, TlsSetting.REQUIRED)
         assert session.failure is None
         admission = await relay.admit(session, TlsSetting.REQUIRED)
