@@ -270,6 +270,8 @@ async def test_a_password_is_shown_to_nobody(tmp_path: Path, authority: LabAutho
 async def test_a_card_is_tried_through_the_relay(port: Port) -> None:
     html = await page(port, "/lab")
     assert html.count('class="card"') > 90
+    heads = re.findall(r"<h2[^>]*>([^<]*)</h2>", html)
+    assert heads[1:] == ["Honest", "STARTTLS", "Handshake", "Certificate", "SMTP", "DNS"]
     answer = await port.client.post("/lab/try/expired")
     assert answer.status_code == 303
     html = await page(port, answer.headers["location"])

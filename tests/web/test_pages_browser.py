@@ -106,6 +106,10 @@ async def test_pages_fit_their_window(port: Port, width: int) -> None:
             await page.goto(path)
             over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert await page.evaluate(over) <= 0, path
+            hidden = (
+                "[...document.querySelectorAll('.scroll')].map(b => b.scrollWidth > b.clientWidth)"
+            )
+            assert not any(await page.evaluate(hidden)), path
         assert complaints == []
 
 
