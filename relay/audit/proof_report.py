@@ -97,9 +97,17 @@ def _row(record: ScenarioRecord, promised: str) -> ReportRow:
             Cell(text=str(proof.attempts)),
             Cell(text=_short(record)),
         ),
-        because=f"{SCENARIOS[scenario].summary} {_sentence(proof.because)}",
+        because=_because(record),
         evidence=tuple(_evidence(record)),
     )
+
+
+def _because(record: ScenarioRecord) -> str:
+    """Return why, after what the receiver does; not where it was never met, for it did nothing."""
+    because = _sentence(record.proof.because)
+    if record.proof.verdict is Verdict.INCONCLUSIVE and not record.sessions:
+        return because
+    return f"{SCENARIOS[record.marked.scenario].summary} {because}"
 
 
 def _short(record: ScenarioRecord) -> str:

@@ -37,6 +37,10 @@ _AT_ONCE: Final = 8
 """Messages handed over at the same time: mail servers limit a client's connections."""
 
 
+class NotConnectedError(Exception):
+    """The relay under test took no connection, so that nothing of the message was said to it."""
+
+
 class Sender(Protocol):
     """Whoever gets the messages to the relay under test."""
 
@@ -46,7 +50,10 @@ class Sender(Protocol):
         ...
 
     async def send(self, marked: Marked) -> Reported | None:
-        """Hand over a message; return what the relay said of it, None for nothing yet."""
+        """Hand over a message; return what the relay said of it, None for nothing yet.
+
+        Raises NotConnectedError.
+        """
         ...
 
 
@@ -73,6 +80,7 @@ class _Case:
     unavailable: str | None = None
     reported: Reported | None = None
     handing_over: bool = False
+    unsent: bool = False
 
 
 Progress = Callable[[Mapping[str, ScenarioProof]], None]
@@ -148,6 +156,9 @@ class Prover:
                 # A relay may still try messages of earlier runs, and a refused try bears no mark.
                 case.since = datetime.now(UTC)
                 case.reported = await self._sender.send(case.marked)
+        except NotConnectedError as error:
+            case.reported = Reported(by=Told.REPLY, text=str(error), final=False)
+            case.unsent = True
         finally:
             case.handing_over = False
 
@@ -218,7 +229,9 @@ class Prover:
     def _is_over(
         self, case: _Case, proof: ScenarioProof, sessions: Sequence[ReceivedSession]
     ) -> bool:
-        return not case.handing_over and is_settled(
+        if case.handing_over:
+            return False
+        return case.unsent or is_settled(
             case.marked,
             proof,
             sessions,

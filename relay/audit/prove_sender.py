@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import formatdate
@@ -11,6 +12,7 @@ import aiosmtplib
 
 from relay.audit.promises import KNOWN_GOOD
 from relay.audit.proof import Marked, Reported, Told, mark_of
+from relay.audit.prove import NotConnectedError
 from relay.core.replies import Reply
 from relay.core.routing import LAB_DOMAIN
 
@@ -45,7 +47,7 @@ class RelaySender:
         return False
 
     async def send(self, marked: Marked) -> Reported | None:
-        """Submit a message; never raises for what a relay or a network does."""
+        """Submit a message; raises NotConnectedError alone for what a relay or a network does."""
         client = aiosmtplib.SMTP(
             hostname=self.host,
             port=self.port,
@@ -61,6 +63,10 @@ class RelaySender:
         except aiosmtplib.SMTPRecipientsRefused as error:
             first = error.recipients[0]
             reply = Reply(code=first.code, text=first.message)
+        except aiosmtplib.SMTPConnectError as error:
+            raise NotConnectedError(
+                f"nothing takes a connection at {self.host}:{self.port} ({_why(error)})"
+            ) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             return Reported(
                 by=Told.REPLY,
@@ -101,6 +107,16 @@ class OutsideSender:
     async def send(self, marked: Marked) -> Reported | None:
         """Do nothing: the address was told."""
         return None
+
+
+def _why(error: aiosmtplib.SMTPConnectError) -> str:
+    match error.__cause__:
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+        case OSError(strerror=str(words)):
+            return words
+        case _:
+            return type(error).__name__.removeprefix("SMTP")
 
 
 def reverse_path(marked: Marked) -> str:

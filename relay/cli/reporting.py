@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,11 +94,15 @@ def _print_section(out: Console, section: Section) -> None:
         cells = (Text(cell.text, style=_style(cell.mark)) for cell in row.cells)
         table.add_row(Text(row.name), *cells)
     out.print(table)
-    for row in section.rows:
-        if row.because and row.mark in {Mark.BAD, Mark.UNKNOWN, Mark.WARNING}:
-            out.print(Text.assemble("\n", (row.name, _style(row.mark)), ": ", row.because))
-            for line in row.evidence if row.mark is Mark.BAD else ():
-                out.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+    telling = {Mark.BAD, Mark.UNKNOWN, Mark.WARNING}
+    told = [row for row in section.rows if row.because and row.mark in telling]
+    # What dozens of rows have in common, such as a relay that is not there, is said once.
+    for _, alike in groupby(told, key=lambda r: r.name if r.mark is Mark.BAD else r.because):
+        rows = list(alike)
+        names = ", ".join(row.name for row in rows)
+        out.print(Text.assemble("\n", (names, _style(rows[0].mark)), ": ", rows[0].because))
+        for line in rows[0].evidence if rows[0].mark is Mark.BAD else ():
+            out.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
 
 
 def _style(mark: Mark) -> str:

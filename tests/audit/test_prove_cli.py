@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -109,6 +110,19 @@ def test_the_operators_word_settles_what_the_lab_can_not_see(
     record = json.loads(done.stdout)["scenarios"][2]
     assert record["reported"]["by"] == "operator"
     assert record["verdict"] == "enforced"
+
+
+def test_a_relay_that_is_not_there_is_told_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = relay(
+        tmp_path, "prove", "--relay", f"127.0.0.1:{port}", "--base-port", "0",
+        "--scenarios", "no-starttls,expired",
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stdout.split())
+    assert f"nothing takes a connection at 127.0.0.1:{port} (Connection refused)" in said
+    assert "no-starttls, expired: The known-good message, to good, did not arrive" in said
 
 
 def test_a_listener_that_nobody_reaches_is_inconclusive(tmp_path: Path) -> None:
