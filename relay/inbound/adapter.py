@@ -48,6 +48,7 @@ from relay.inbound.sasl import challenge
 from relay.inbound.service import Service
 from relay.inbound.session_log import SessionLog
 from relay.inbound.watchdog import Watchdog
+from relay.journal.api import JournalUnavailable
 from relay.tls.starting import accept_tls
 
 _log: Final = logging.getLogger("relay.inbound")
@@ -225,6 +226,9 @@ class RelaySMTP(SMTP):
             self._record.handshake_failed(self._lost_error)
         try:
             await self._service.session_sink(self._record.session())
+        except JournalUnavailable as error:
+            # What a full disk does to each session is no fault of ours that a traceback explains.
+            _log.error("inbound session %s is not recorded: %s", self._record.id, error)
         except Exception:
             _log.exception("inbound session %s could not be recorded", self._record.id)
 

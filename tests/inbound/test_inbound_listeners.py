@@ -14,6 +14,7 @@ from relay.inbound.credentials import Credentials
 from relay.inbound.incoming import Incoming, ListenerKind
 from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import ListenerConfig, ListenError, ListenProblem
+from relay.journal.api import JournalUnavailable
 
 
 def config(
@@ -176,6 +177,19 @@ async def test_a_session_that_can_not_be_recorded_does_no_harm(
     await house.ended()
     assert (await (await house.connect()).say("NOOP")).startswith("250 ")
     assert "inbound session id1 could not be recorded" in caplog.text
+
+
+async def test_a_full_disk_is_told_without_a_traceback(
+    open_house: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = await open_house(record_error=JournalUnavailable("there is no space left"))
+    client = await house.connect()
+    await client.say("QUIT")
+    await client.closed()
+    await house.ended()
+    (told,) = caplog.records
+    assert told.getMessage() == "inbound session id1 is not recorded: there is no space left"
+    assert told.exc_info is None
 
 
 async def test_a_session_has_times_and_a_peer(house: House) -> None:
