@@ -14,5 +14,7 @@ def main() -> None:
 
     with loading():
         from relay.cli.app import app
+        from relay.cli.streams import standard_streams
 
-    app(prog_name="relay")
+    with standard_streams():
+        app(prog_name="relay")

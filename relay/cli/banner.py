@@ -10,6 +10,7 @@ from shutil import which
 from typing import Final
 
 from relay import __version__
+from relay.cli.console import counted
 from relay.cli.lab_scripts import told
 from relay.cli.state import StateDir, default_state_dir
 from relay.core.addresses import Domain
@@ -92,17 +93,18 @@ def _policy_lines(policy: Policy, seed: int) -> Iterator[str]:
     else:
         yield f"{default.policy.setting.label} for every domain"
     if tested := sum(r.policy.in_effect != r.policy for r in policy.tls.rules.values()):
-        what = "only tested" if tested == len(policy.tls.rules) else f"{tested} rules only tested"
+        every = tested == len(policy.tls.rules)
+        what = "only tested" if every else f"{counted(tested, 'rule')} only tested"
         yield f"{what}: mail goes as under Preferred"
     if rules:
-        yield f"{len(rules)} more specific rules (relay policy explain ADDRESS)"
+        yield f"{counted(len(rules), 'more specific rule')} (relay policy explain ADDRESS)"
     filters = sum(entry.active for entry in policy.routing.email_relays.filters)
     if policy.routing.in_front is not None:
         yield f"everything goes through {policy.routing.in_front}"
     elif filters:
-        yield f"email relays carry what {filters} domain filters lead there"
+        yield f"email relays carry what {counted(filters, 'domain filter')} lead there"
     if policy.routing.in_front is None and policy.routing.routes:
-        yield f"{len(policy.routing.routes)} routes; the rest is captured"
+        yield f"{counted(len(policy.routing.routes), 'route')}; the rest is captured"
     if any(isinstance(to, _SEVERAL) for to in _named(policy)):
         yield f"chance among hosts of equal preference: --seed {seed}"
     match policy.delivery.reply:

@@ -46,6 +46,11 @@ def print_json(data: Json) -> None:
     typer.echo(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun, in the plural where that is due."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def say(line: str, *, err: bool = False) -> None:
     """Write a line for whoever watches a relay that serves.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.console import fail, print_json
+from relay.cli.console import counted, fail, print_json
 from relay.cli.reloaded import ReloadOutcome, ScriptsReload
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def open_scripts(path: Path | None, *also: str) -> tuple[FaultScript, ...]:
     except PolicyFileError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
-        fail(f"{path} can't be used: {_count(len(error.problems), 'problem')}")
+        fail(f"{path} can't be used: {counted(len(error.problems), 'problem')}")
     except OSError as error:
         fail(f"can't read {path}: {error.strerror}")
 
@@ -102,7 +102,7 @@ async def _put_in_force(lab: Lab, path: Path, also: Sequence[str]) -> tuple[str,
 def told(scripts: Sequence[FaultScript]) -> Iterator[str]:
     """Yield a line for each script: its scenario, its rules and its seed."""
     for script in scripts:
-        rules = _count(len(script.rules), "rule")
+        rules = counted(len(script.rules), "rule")
         where = f" ({script.place})" if script.place else ""
         yield f"fault script for {script.scenario}: {rules}, seed {script.seed}{where}"
 
@@ -121,7 +121,3 @@ def _load(path: Path, also: Sequence[str]) -> tuple[FaultScript, ...]:
 
     known = {*LAB_SCENARIOS, CAPTURE.card.name, *also}
     return load_fault_scripts(path, known_scenarios=known)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

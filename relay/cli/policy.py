@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.console import ExitCode, fail, print_json
+from relay.cli.console import ExitCode, counted, fail, print_json
 from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def lint(
                 typer.echo(_lint_text(problem, lines))
         warnings = len(problems) - errors
         typer.echo(
-            f"{_count(len(found), 'file')}: {_count(errors, 'error')}, "
-            f"{_count(warnings, 'warning')}"
+            f"{counted(len(found), 'file')}: {counted(errors, 'error')}, "
+            f"{counted(warnings, 'warning')}"
         )
     if errors or (strict and problems):
         raise typer.Exit(ExitCode.FINDING)
@@ -127,10 +127,6 @@ def _problems(path: Path) -> tuple[Problem, ...]:
         return error.problems
     except OSError as error:
         fail(f"can't read {path}: {error.strerror}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _lint_text(problem: Problem, lines: list[str]) -> str:

@@ -110,8 +110,8 @@ def send(
 def _server(option: str | None, where: StateDir) -> Server:
     if option is not None:
         host, colon, port = option.rpartition(":")
-        if not colon or not port.isdigit():
-            fail(f"--server {option}: not of the form HOST:PORT")
+        if not colon or not port.isdecimal() or "/" in host:
+            fail(f"--server {option}: not of the form HOST:PORT", hint="Example: 127.0.0.1:1025")
         return Server(host=host.strip("[]"), port=int(port))
     serving = read_serving(where.serving)
     if serving is None:
@@ -185,10 +185,15 @@ def _submit(target: Server, sender: str, recipients: list[str], content: bytes) 
                 return _reply(error.smtp_code, error.smtp_error)
     except (OSError, smtplib.SMTPException) as error:
         fail(
-            f"{target.host}:{target.port} gave no answer: {error}",
+            f"{target.host}:{target.port} gave no answer: {_why(error)}",
             hint="Is a relay listening there? Start one with `relay serve`.",
             code=ExitCode.UNDETERMINED,
         )
+
+
+def _why(error: OSError) -> str:
+    """Return an error in its own words, without the number that the system has for it."""
+    return error.strerror or str(error)
 
 
 def _reply(code: int, text: bytes | str) -> Reply:

@@ -298,7 +298,7 @@ def _run(
 
 def _hint(error: Exception) -> str | None:
     from relay.inbound.listeners import ListenError, ListenProblem
-    from relay.journal.api import JournalLocked
+    from relay.journal.api import JournalError, JournalLocked, JournalUnavailable
 
     match error:
         case ListenError(reason=ListenProblem.PORT_IN_USE, kind=kind):
@@ -310,6 +310,10 @@ def _hint(error: Exception) -> str | None:
             return "Name users with --credentials FILE, or leave submission out: --no-submission."
         case JournalLocked():
             return "Stop the other relay, or choose another state directory with --state."
+        case JournalUnavailable():
+            return "Make room and see to its permissions, or choose another directory with --state."
+        case JournalError():
+            return "Choose another state directory with --state; this one stays as it is."
         case _:
             return None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.console import ExitCode, fail
+from relay.cli.console import ExitCode, counted, fail
 from relay.cli.moments import FORMS, moment
 from relay.cli.reporting import HtmlOption, JunitOption, ReportJsonOption, deliver
 from relay.cli.state import StateDir, StateOption
@@ -325,14 +325,15 @@ class _Question:
 
     def _facts(self, probes: int) -> list[tuple[str, str]]:
         messages = self.gathered.messages
-        parts = [f"{messages} message{'' if messages == 1 else 's'} on record"]
+        parts = [f"{counted(messages, 'message')} on record"]
         if self.given:
-            parts.append(f"{len(self.given)} domains of evidence files")
+            parts.append(f"{counted(len(self.given), 'domain')} of evidence files")
         if probes:
-            parts.append(f"{probes} domains probed earlier")
+            parts.append(f"{counted(probes, 'domain')} probed earlier")
+        named = "the destinations " + ("named" if self.asking.only else "on record")
         return [
             ("why now", self.now.because),
-            ("asked", self.listed or "the destinations on record"),
+            ("asked", self.listed or named),
             ("evidence", ", ".join(parts)),
         ]
 

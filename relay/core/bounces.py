@@ -46,9 +46,11 @@ def explain_failure(failure: Failure) -> Explanation:
     match failure:
         case TlsRefusal(faults=(first, *_) as faults, setting=setting):
             found = " ".join(f"{card(f).meaning} ({f.detail})" for f in faults)
-            judged = setting.verifies or card(first).fault_class is FaultClass.CERTIFICATE
-            verb = "demands a trustworthy certificate" if judged else "demands TLS"
-            return Explanation(f"{found} {setting.label} {verb}.", card(first).remedy)
+            if card(first).fault_class is FaultClass.CERTIFICATE or not setting.requires_tls:
+                wanted = "a trustworthy certificate"
+            else:
+                wanted = "TLS and a trustworthy certificate" if setting.verifies else "TLS"
+            return Explanation(f"{found} {setting.label} demands {wanted}.", card(first).remedy)
         case TlsRefusal(setting=setting):
             return Explanation(
                 f"No TLS session came about; {setting.label} demands one.",

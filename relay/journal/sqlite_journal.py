@@ -90,6 +90,8 @@ def open_journal(path: Path, *, bounce_lines: Path | None) -> SqliteJournal:
 def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise JournalError(f"the journal's directory is a file: {directory}") from error
     except OSError as error:
         raise JournalError(
             f"the journal's directory can't be made ({error.strerror}): {directory}"

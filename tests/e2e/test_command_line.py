@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e_command import environment, relay, serving
+from e2e_command import RELAY, environment, relay, serving
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -104,6 +104,24 @@ def test_send_without_a_relay_says_what_to_do(tmp_path: Path) -> None:
     assert "relay serve" in send.stderr
 
 
+@pytest.mark.parametrize("server", ["localhost", "http://127.0.0.1:8025", "127.0.0.1:smtp"])
+def test_send_to_what_is_no_host_and_port_says_the_form(tmp_path: Path, server: str) -> None:
+    run = relay(tmp_path, "send", "a@b.example", "--server", server)
+    assert run.returncode == 2
+    assert f"{server}: not of the form HOST:PORT" in run.stderr
+    assert "127.0.0.1:1025" in run.stderr
+
+
+def test_send_to_a_port_where_nobody_listens_says_so_without_numbers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    run = relay(tmp_path, "send", "a@b.example", "--server", f"127.0.0.1:{port}")
+    assert run.returncode == 3
+    assert run.stderr.splitlines()[0] == (
+        f"relay: 127.0.0.1:{port} gave no answer: Connection refused"
+    )
+
+
 def test_send_refuses_what_is_no_address(tmp_path: Path) -> None:
     send = relay(tmp_path, "send", "not-an-address")
     assert send.returncode == 2
@@ -173,6 +191,60 @@ def test_an_unwritable_journal_is_one_clear_line(tmp_path: Path) -> None:
     assert str(blocked) in run.stderr
     assert "Traceback" not in run.stderr
     assert len(run.stderr.splitlines()) <= 2
+
+
+def test_a_state_directory_that_is_a_file_is_told_as_that(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a directory")
+    run = relay(file, "serve", "--smtp-port", "0")
+    assert run.returncode == 3
+    assert run.stderr.startswith(f"relay: the journal's directory is a file: {file}\n")
+    assert "--state" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("codes",), ("codes", "--json"), ("policy", "schema"), ("policy", "list")]
+)
+def test_output_that_can_not_be_written_is_one_clear_line(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [RELAY, *words],
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 3
+    assert run.stderr == "relay: the output can't be written: No space left on device\n"
+
+
+def test_a_closed_output_fails_no_command(tmp_path: Path) -> None:
+    run = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" policy list >&-', RELAY],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_character_that_the_output_lacks_is_escaped(tmp_path: Path) -> None:
+    policy = tmp_path / "bücher.yaml"
+    policy.write_text("tls: Required\n")
+    run = subprocess.run(
+        [RELAY, "what-if", "example.test", "--from", "preferred", "--to", policy.name],
+        env={**environment(tmp_path), "PYTHONIOENCODING": "ascii:strict"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "b\\xfccher.yaml" in run.stdout
 
 
 def test_a_broken_policy_reports_every_problem_and_starts_nothing(tmp_path: Path) -> None:

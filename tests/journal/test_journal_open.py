@@ -28,7 +28,7 @@ async def test_a_path_with_characters_special_to_uris(tmp_path: Path) -> None:
 
 def test_no_directory_can_be_made_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(JournalError, match=r"directory can't be made.*file"):
+    with pytest.raises(JournalError, match=r"directory is a file: .*file$"):
         open_journal(tmp_path / "file" / "j.sqlite3", bounce_lines=None)
 
 
