@@ -10,15 +10,8 @@ from typing import Final
 
 from relay.core.clock import Clock
 from relay.core.destinations import ToNowhere
-from relay.core.outcomes import (
-    Delivered,
-)
-from relay.core.records import (
-    Attempt,
-    RecipientOutcome,
-    Session,
-    WouldBe,
-)
+from relay.core.outcomes import Delivered
+from relay.core.records import Attempt, RecipientOutcome, Session, WouldBe
 from relay.core.replies import Reply
 from relay.core.settings import Protection
 from relay.core.steps import InClear, NoHost, Try
@@ -26,7 +19,6 @@ from relay.core.verdicts import Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.engine.slots import Slots
 from relay.engine.tries import Task, Tried, Tries, Use, for_all, late
-from relay.outbound.pool import PoolLimits
 
 SESSIONS: Final = 50
 """Sessions at the same time."""
@@ -54,35 +46,13 @@ class Result:
 
 
 class Attempts:
-    """Makes attempts; knows how this relay presents itself."""
+    """Makes attempts, no more at a time than there may be."""
 
-    def __init__(
-        self,
-        *,
-        hostname: str,
-        allow_external: bool,
-        clock: Clock,
-        new_id: Callable[[], str],
-        limits: PoolLimits | None = None,
-    ) -> None:
+    def __init__(self, *, tries: Tries, clock: Clock, new_id: Callable[[], str]) -> None:
+        self._tries = tries
         self._clock = clock
         self._new_id = new_id
         self._slots = Slots(in_all=SESSIONS, per_host=SESSIONS_PER_HOST)
-        self._tries = Tries(
-            hostname=hostname,
-            allow_external=allow_external,
-            clock=clock,
-            new_id=new_id,
-            limits=limits,
-        )
-
-    def retire(self) -> None:
-        """Close the sessions that are kept for other messages; returns at once."""
-        self._tries.retire()
-
-    async def close(self) -> None:
-        """Close the sessions that are kept for other messages, when none is being tried."""
-        await self._tries.close()
 
     def without_host(self, task: Task, step: NoHost) -> Result:
         """Record that no host could be tried, or that there was to be none."""

@@ -40,6 +40,7 @@ from relay.engine.rounds import Rounds
 from relay.engine.settling import Settler
 from relay.engine.steering import Steering
 from relay.engine.telling import Teller, end_telling
+from relay.engine.tries import Tries
 from relay.inbound.credentials import Credentials
 from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
@@ -128,7 +129,7 @@ class Relay:
         self._channels = tuple(channels)
         self._server_certificate: ServerCertificate
         self._steering: Steering
-        self._attempts: Attempts
+        self._tries: Tries
         self._listeners: Listeners
         self._stack = contextlib.AsyncExitStack()
         self._in_force: PolicyInForce
@@ -199,7 +200,7 @@ class Relay:
         that the policy names can't be used; then the policy of before stays in force.
         """
         self._in_force = await asyncio.to_thread(PolicyInForce.load, policy, self._lab.authority)
-        self._attempts.retire()
+        self._tries.retire()
 
     def _new_id(self) -> str:
         return self._make_id(self._clock.now())
@@ -317,7 +318,7 @@ class Relay:
 
         async def stop() -> None:
             """Let clients and queue end side by side, then notices: one grace for all of them."""
-            self._attempts.retire()
+            self._tries.retire()
             grace = self._options.grace.total_seconds()
             until = asyncio.get_running_loop().time() + grace
             async with asyncio.TaskGroup() as closing:
@@ -342,14 +343,14 @@ class Relay:
 
     def _open_attempts(self) -> Attempts:
         """Make what tries hosts; its idle sessions are closed when nothing is in hand any more."""
-        self._attempts = Attempts(
+        self._tries = Tries(
             hostname=self._options.hostname,
             allow_external=self._options.allow_external,
             clock=self._clock,
             new_id=self._new_id,
         )
-        self._stack.push_async_callback(self._attempts.close)
-        return self._attempts
+        self._stack.push_async_callback(self._tries.close)
+        return Attempts(tries=self._tries, clock=self._clock, new_id=self._new_id)
 
     async def _open_notifier(
         self, journal: JournalReader, submit: Callable[[NewMessage], Awaitable[None]]

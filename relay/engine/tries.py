@@ -32,7 +32,7 @@ from relay.core.tls_policy import TlsPolicy
 from relay.core.verdicts import Terminate, Verdict
 from relay.engine.in_force import PolicyInForce
 from relay.engine.ways import PlannedWay, Terms
-from relay.outbound.pool import PoolLimits, SessionPool
+from relay.outbound.pool import SessionPool
 from relay.outbound.session import NotAdmitted, OutboundSession, SessionOptions
 from relay.outbound.transaction import Admitted
 from relay.tls.rejudge import rejudge
@@ -108,13 +108,12 @@ class Tries:
         allow_external: bool,
         clock: Clock,
         new_id: Callable[[], str],
-        limits: PoolLimits | None = None,
     ) -> None:
         self._hostname = hostname
         self._allow_external = allow_external
         self._clock = clock
         self._new_id = new_id
-        self._pool = SessionPool(limits)
+        self._pool = SessionPool()
 
     def retire(self) -> None:
         """Close the sessions that are kept for other messages; returns at once."""

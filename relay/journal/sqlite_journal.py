@@ -7,7 +7,6 @@ import sqlite3
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from relay.journal.api import JournalError, JournalReader, JournalWriter, RecipientRef
@@ -41,12 +40,7 @@ class SqliteJournal:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
 

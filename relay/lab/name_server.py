@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, NamedTuple, Self, assert_never
 
 import dns.exception
@@ -81,12 +80,7 @@ class LabNameServer:
                 break
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         if self._udp is not None:
             self._udp.close()
         if self._tcp is not None:

@@ -21,7 +21,6 @@ import ssl
 from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum, unique
-from types import TracebackType
 from typing import Final, Self, assert_never
 
 import httpx
@@ -94,12 +93,7 @@ class Webhook:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self._client.aclose()
 
     async def deliver(self, notice: Notice) -> bool:

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Self
 
 from relay.core.addresses import parse_domain
@@ -145,12 +144,7 @@ class Relay:
             await self._serving
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self._stop.set()
         await self._serving
 

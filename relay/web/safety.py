@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Final
@@ -82,40 +82,33 @@ def _bare_host(header: str) -> str:
 
 
 def _known_host(app: ASGIApp, allowed: frozenset[str]) -> ASGIApp:
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+    def passes(scope: Scope) -> bool:
         hosts = Headers(scope=scope).getlist("host")
-        if len(hosts) == 1 and _bare_host(hosts[0]) in allowed:
-            await app(scope, receive, send)
-            return
-        refused = Problem(
-            kind=ProblemKind.HOST_NOT_ALLOWED,
-            detail="The Host header names none of the hosts that this port serves.",
-            next="Use localhost, or allow the name: --web-host NAME.",
-        )
-        await refused.response()(scope, receive, send)
+        return len(hosts) == 1 and _bare_host(hosts[0]) in allowed
 
-    return guard
+    refused = Problem(
+        kind=ProblemKind.HOST_NOT_ALLOWED,
+        detail="The Host header names none of the hosts that this port serves.",
+        next="Use localhost, or allow the name: --web-host NAME.",
+    )
+    return _only_if(passes, app, refused)
 
 
 def _token(app: ASGIApp, token: bytes) -> ASGIApp:
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+    def passes(scope: Scope) -> bool:
         if scope["path"] in UNGUARDED:
-            await app(scope, receive, send)
-            return
+            return True
         given = _token_in(Headers(scope=scope).get("authorization", ""))
-        if given is not None and compare_digest(given, token):
-            await app(scope, receive, send)
-            return
-        refused = Problem(
-            kind=ProblemKind.TOKEN_REQUIRED,
-            detail="The request bears no token, or another one than this port was started with.",
-            next="Send `Authorization: Bearer TOKEN` with the value of RELAY_WEB_TOKEN; "
-            "in a browser, give it as the password, with any user name.",
-            headers={"WWW-Authenticate": 'Bearer realm="relaylab", Basic realm="relaylab"'},
-        )
-        await refused.response()(scope, receive, send)
+        return given is not None and compare_digest(given, token)
 
-    return guard
+    refused = Problem(
+        kind=ProblemKind.TOKEN_REQUIRED,
+        detail="The request bears no token, or another one than this port was started with.",
+        next="Send `Authorization: Bearer TOKEN` with the value of RELAY_WEB_TOKEN; "
+        "in a browser, give it as the password, with any user name.",
+        headers={"WWW-Authenticate": 'Bearer realm="relaylab", Basic realm="relaylab"'},
+    )
+    return _only_if(passes, app, refused)
 
 
 def _token_in(authorization: str) -> bytes | None:
@@ -136,34 +129,37 @@ def _token_in(authorization: str) -> bytes | None:
 
 
 def _read_only(app: ASGIApp) -> ASGIApp:
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in _READING:
-            await app(scope, receive, send)
-            return
-        refused = Problem(
-            kind=ProblemKind.READ_ONLY,
-            detail="This port was started read-only.",
-            next="Start it without --read-only to change anything.",
-        )
-        await refused.response()(scope, receive, send)
-
-    return guard
+    refused = Problem(
+        kind=ProblemKind.READ_ONLY,
+        detail="This port was started read-only.",
+        next="Start it without --read-only to change anything.",
+    )
+    return _only_if(lambda scope: scope["method"] in _READING, app, refused)
 
 
 def _same_origin(app: ASGIApp) -> ASGIApp:
     """Refuse what a page of another origin makes a browser send; other clients say no origin."""
 
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+    def passes(scope: Scope) -> bool:
         reads = scope["method"] in _READING and scope["path"] not in HELD_OPEN
-        if reads or _is_ours(scope):
+        return reads or _is_ours(scope)
+
+    refused = Problem(
+        kind=ProblemKind.CROSS_ORIGIN,
+        detail="The request comes from a page of another origin.",
+        next="Send it from a program, or from a page of this port.",
+    )
+    return _only_if(passes, app, refused)
+
+
+def _only_if(passes: Callable[[Scope], bool], app: ASGIApp, refused: Problem) -> ASGIApp:
+    """Return `app` behind a guard: what does not pass is answered with the refusal."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if passes(scope):
             await app(scope, receive, send)
-            return
-        refused = Problem(
-            kind=ProblemKind.CROSS_ORIGIN,
-            detail="The request comes from a page of another origin.",
-            next="Send it from a program, or from a page of this port.",
-        )
-        await refused.response()(scope, receive, send)
+        else:
+            await refused.response()(scope, receive, send)
 
     return guard
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import uvicorn
@@ -105,12 +104,7 @@ class WebServer:
             self._task.result()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self._server.should_exit = True
         await asyncio.wait({self._task}, timeout=self._grace)
         # A client that never reads, or a route that waits for one, would hold the server for ever.
