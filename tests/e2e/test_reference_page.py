@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-from e2e_page import DOCS, run, steps
+from page_commands import REPOSITORY
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -16,6 +15,7 @@ from relay.cli.app import app
 from relay.cli.console import ExitCode
 from relay.config.schema import policy_schema
 
+DOCS = REPOSITORY / "docs"
 NAMES = ("policy", "cli")
 
 
@@ -59,12 +59,3 @@ def test_every_command_and_exit_code_has_its_place() -> None:
     assert re.findall(r"^```\n(relay[a-z -]+?) [\[{]", text, re.MULTILINE) == every
     codes = re.findall(r"^\| (\d) \| .+ \|$", text, re.MULTILINE)
     assert codes == [str(code.value) for code in ExitCode]
-
-
-def test_the_commands_of_the_policy_page_work(tmp_path: Path) -> None:
-    (tmp_path / "my-policy.yaml").write_text("tls: Required Verify\n")
-    told = steps(DOCS / "policy.md")
-    assert len(told) == 3
-    for step in told:
-        run(step, tmp_path)
-    assert '"$schema"' in (tmp_path / "policy.schema.json").read_text()

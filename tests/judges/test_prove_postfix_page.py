@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 from e2e_command import RELAY, environment
-from e2e_page import DOCS, Step, steps
 from e2e_ports import free_port, free_run
 from e2e_postfix import MASTER, started
 from judge_postfix_client import IN, MAIN, SMTP
+from page_commands import REPOSITORY, Command, Ran, commands, differs
 
 from relay.lab.catalogue import LAB_SCENARIOS
 
-PAGE = DOCS / "prove-postfix.md"
+PAGE = (REPOSITORY / "docs/prove-postfix.md").read_text("utf-8")
 LEAK = 1
 
 
-def here(step: Step, base: Path, *, port: int, lab: int) -> str:
-    """Return a step's command for this Postfix, which is not the machine's, and for these ports."""
-    command = step.command.replace("/etc/postfix", str(base / "conf"))
+def here(one: Command, base: Path, *, port: int, lab: int) -> str:
+    """Return a command for this Postfix, which is not the machine's, and for these ports."""
+    command = one.text.replace("/etc/postfix", str(base / "conf"))
     for word in ("postconf", "postfix"):
         command = command.replace(f"{word} -", f"{word} -c {base}/conf -")
         command = command.replace(f"{word} reload", f"{word} -c {base}/conf reload")
@@ -44,19 +44,18 @@ async def run(command: str, directory: Path) -> tuple[int, str]:
 
 @pytest.mark.judge("postfix", root=True)
 async def test_postfix_is_proved_as_the_page_says(tmp_path: Path) -> None:
-    told = steps(PAGE)
-    proofs = [step for step in told if step.command.startswith("relay prove")]
+    told = [one for block in commands(PAGE) for one in block]
+    proofs = [one for one in told if one.text.startswith("relay prove")]
     assert (len(told), len(proofs)) == (16, 2)
     port, lab = free_port(), free_run(len(LAB_SCENARIOS))
     master = MASTER + SMTP + IN.replace("PORT", str(port))
     files = {"ca.pem": b""}
     async with started(MAIN, master, files=files, ports=[port]) as base:
         before = (base / "conf/main.cf").read_text()
-        for step in told:
-            code, said = await run(here(step, base, port=port, lab=lab), tmp_path)
-            assert code == (LEAK if step is proofs[0] else 0), (step.command, said)
-            if step.shown:
-                assert step.agrees_with(said), said
+        for one in told:
+            code, said = await run(here(one, base, port=port, lab=lab), tmp_path)
+            assert code == (LEAK if one is proofs[0] else 0), (one.text, said)
+            assert differs(Ran(command=one, code=code, output=said)) is None, said
         after = (base / "conf/main.cf").read_text()
         assert not (base / "conf/relaylab").exists()
     assert (tmp_path / "proof.html").exists()

@@ -33,6 +33,7 @@ CHANGING: Final = re.compile(
     r"\b\d+\.\d+\.\d+\.\d+:\d+|\]:\d+"  # ports
     r"|\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?(?: to \d\d:\d\d:\d\d)?(?: UTC)?|\d\d:\d\d:\d\d\b"
     r"|\b[0-9a-z]{17}\b|\b[0-9a-f]{8}\b|rlp-[0-9a-f]+-[0-9a-f]+"  # ids
+    r"|\bSIZE=\d+"
     r"|OpenSSL \d\S+ \d+ \w+ \d+|python \d\S+"
 )
 """What differs from run to run, or from machine to machine."""
@@ -202,13 +203,18 @@ class Shell:
 
 
 def differs(ran: Ran) -> str | None:
-    """Return what a page shows and the command did not print; None where that is nothing.
+    """Return a part of what a page shows that the command did not print there; None for none.
 
     Blanks and what differs each time are left out of it. A line of three dots stands for lines that
-    the page leaves out, and so does the end of what it shows.
+    the page leaves out; all else must be there. A page that shows nothing says nothing.
     """
-    printed, at = _plain(ran.output), 0
-    first, *others = re.split(r"^ *\.\.\.$", ran.command.shown, flags=re.MULTILINE)
+    if not ran.command.shown:
+        return None
+    printed = _plain(ran.output)
+    parts = re.split(r"^ *\.\.\.$", ran.command.shown, flags=re.MULTILINE)
+    if len(parts) == 1:
+        return None if printed == _plain(parts[0]) else parts[0]
+    first, *others, last = parts
     if not printed.startswith(_plain(first)):
         return first
     at = len(_plain(first))
@@ -217,7 +223,7 @@ def differs(ran: Ran) -> str | None:
         if found < 0:
             return part
         at = found + len(_plain(part))
-    return None
+    return None if printed[at:].endswith(_plain(last)) else last
 
 
 def follow(shell: Shell, script: list[Command], *, timeout: float = 300) -> list[Ran]:
