@@ -55,9 +55,16 @@ def readable(octets: bytes) -> str:
     return text if len(text) <= MAX_REPLY else text[:MAX_REPLY]
 
 
+@lru_cache(256)
+def _short_reply_of(code: int, message: str) -> Reply:
+    return reply_from(code, message.encode("utf-8", "surrogateescape"))
+
+
 def reply_of(code: int, message: str) -> Reply:
     """Return the library's reply as ours, see `reply_from`."""
-    return reply_from(code, message.encode("utf-8", "surrogateescape"))
+    if len(message) > MAX_REPLY_LINE:
+        return reply_from(code, message.encode("utf-8", "surrogateescape"))
+    return _short_reply_of(code, message)
 
 
 def reply_from(code: int, octets: bytes) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 import aiosmtplib
@@ -63,9 +63,9 @@ class Client:
         return self._tap.plaintext_after_go_ahead
 
     @property
-    def extensions(self) -> dict[str, str]:
+    def extensions(self) -> Mapping[str, str]:
         """The keywords of the last EHLO reply in lower case, with their parameters."""
-        return self._smtp.esmtp_extensions
+        return self._smtp.extensions
 
     async def greet(self, sock: socket.socket, context: ssl.SSLContext | None) -> Answer:
         """Take over a connected socket and read the greeting, behind a handshake with `context`."""
@@ -76,7 +76,7 @@ class Client:
 
     async def ehlo(self) -> Answer:
         """Send EHLO; a 250 fills `extensions`."""
-        return await self._answer(self._smtp.ehlo())
+        return await self._answer(self._smtp.say_hello())
 
     async def helo(self) -> Answer:
         """Send HELO, for hosts that do not know EHLO (RFC 5321 section 3.2)."""
@@ -105,7 +105,7 @@ class Client:
         self._tap.rest()
         return Exchange(
             None if gone or wire is None else Dialog(wire),
-            extensions=dict(self.extensions),
+            extensions=self.extensions,
             encrypted=self.encrypted,
             timeout=self._timeout,
             transcript=self._transcript,

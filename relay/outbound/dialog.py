@@ -14,6 +14,7 @@ from enum import Enum, unique
 from typing import Final
 
 from relay.core.replies import Reply
+from relay.outbound.alarm import Alarmed
 from relay.outbound.answers import MAX_REPLY_LINE, Answer, Broken, readable, reply_from, reply_in
 
 MAX_REPLY_OCTETS: Final = 4 * MAX_REPLY_LINE
@@ -28,7 +29,7 @@ class _Woken(Enum):
     TOO_LATE = "too-late"
 
 
-class Dialog(asyncio.Protocol):
+class Dialog(Alarmed, asyncio.Protocol):
     """Writes commands and content, and hands out one answer for each command, in order.
 
     `unasked` counts the octets that came when no reply was owed; they are dropped. After a reply
@@ -50,9 +51,6 @@ class Dialog(asyncio.Protocol):
         self._lost = False
         self._ended_by: Exception | None = None
         self._waiter: asyncio.Future[_Woken] | None = None
-        self._due = 0.0
-        self._rings_at = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
         self._paused = False
         transport.set_protocol(self)
 
@@ -147,9 +145,7 @@ class Dialog(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._end(exc)
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._wait_for_nothing()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -165,34 +161,17 @@ class Dialog(asyncio.Protocol):
 
     def _news(self, within: float) -> asyncio.Future[_Woken]:
         """Return what is done when something happens on the connection; `within` counts seconds."""
-        due = self._due = min(self._loop.time() + within, self.until)
-        # The alarm of an earlier wait stays set: it looks again when it rings too early, so that a
-        # connection sets one for many waits.
-        if self._alarm is not None and self._rings_at > due:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._alarm is None:
-            self._set_alarm()
+        self._wait_until(min(self._loop.time() + within, self.until))
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
-    def _set_alarm(self) -> None:
-        self._rings_at = self._due
-        self._alarm = self._loop.call_at(self._due, self._ring)
-
     def _ring(self) -> None:
-        self._alarm = None
-        if self._waiter is None or self._waiter.done():
-            return
-        if self._loop.time() < self._due:
-            self._set_alarm()
-        else:
-            self._wake(_Woken.TOO_LATE)
+        self._wake(_Woken.TOO_LATE)
 
     def _too_late(self) -> Broken:
         """Return that the host gave no answer in time; raise where nobody's time is left."""
         error = TimeoutError()
-        if self._due >= self.until:
+        if self._too_late_at >= self.until:
             raise error
         return Broken.by(error)
 

@@ -33,12 +33,11 @@ from relay.outbound.answers import Answer, Broken, failure_of
 from relay.outbound.client import Client
 from relay.outbound.connect import connect_to, refuse_unless_allowed
 from relay.outbound.exchange import CLOSING
-from relay.outbound.tap import GO_AHEAD
+from relay.outbound.tap import COMPLETED, GO_AHEAD
 from relay.tls.contexts import ClientContexts
 from relay.tls.observe import observe_done, observe_failed
 from relay.tls.trust import TrustError
 
-_COMPLETED: Final = 250
 _EHLO_UNKNOWN: Final = frozenset({500, 502, 504})
 """Replies by which a host says that it does not know EHLO (RFC 5321 section 3.2)."""
 
@@ -235,7 +234,7 @@ class Opening:
 
 
 def _completed(answer: Answer) -> bool:
-    return isinstance(answer, Reply) and answer.code == _COMPLETED
+    return isinstance(answer, Reply) and answer.code == COMPLETED
 
 
 @lru_cache(maxsize=1024)

@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, cast
 
 import aiosmtplib
+from aiosmtplib.esmtp import parse_esmtp_extensions
 from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
-from relay.outbound.answers import TROUBLE, Broken, readable, reply_of
+from relay.outbound.alarm import Alarmed
+from relay.outbound.answers import MAX_REPLY_LINE, TROUBLE, Broken, readable, reply_of
 from relay.tls.starting import begin_tls
 
+COMPLETED: Final = 250
 GO_AHEAD: Final = 220
 """The reply to STARTTLS behind which the handshake begins; also that of a greeting."""
 
 
-class TappedProtocol(SMTPProtocol):
+class TappedProtocol(Alarmed, SMTPProtocol):
     """Writes and reads as the library does, and tells the transcript of each command and reply.
 
     `timeout` counts seconds and bounds each reply for which the library says nothing else. `wire`
@@ -43,8 +48,6 @@ class TappedProtocol(SMTPProtocol):
         self._transcript = transcript
         self._timeout = timeout
         self._last_command = b""
-        self._due = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
         self.last_reply: Reply | None = None
         self.ssl_object: ssl.SSLObject | None = None
         self.wire: asyncio.Transport | None = None
@@ -60,10 +63,12 @@ class TappedProtocol(SMTPProtocol):
         self.ssl_object = transport.get_extra_info("ssl_object")
 
     def rest(self) -> None:
-        """Wait for nothing any more."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        """Wait for nothing any more, and tell the client of nothing.
+
+        It and this hold one another until then, which would leave both to the garbage collector.
+        """
+        self._connection_lost_callback = None
+        self._wait_for_nothing()
 
     def write(self, data: bytes) -> None:
         self._last_command = data
@@ -127,31 +132,24 @@ class TappedProtocol(SMTPProtocol):
         return Broken.by(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.rest()
         self.lost_by = exc
         self.lost.set()
         super().connection_lost(exc)
-
-    def _wait_until(self, due: float) -> None:
-        """Set when the next reply must be there, a time of the event loop."""
-        self._due = due
-        # The alarm of an earlier reply stays set: it looks again when it rings too early, so that
-        # an opening sets one for all its replies.
-        if self._alarm is not None and self._alarm.when() > due:
-            self.rest()
-        if self._alarm is None:
-            self._alarm = self._loop.call_at(due, self._ring)
+        self.rest()
 
     def _ring(self) -> None:
-        self._alarm = None
         waiter = self._response_waiter
-        if waiter is None or waiter.done() or not self._response_pending:
-            return
-        if self._loop.time() < self._due:
-            self._alarm = self._loop.call_at(self._due, self._ring)
-        else:
+        if waiter is not None and not waiter.done() and self._response_pending:
             late = aiosmtplib.SMTPReadTimeoutError("no reply in time")
             self._set_response_exception(waiter, late)
+
+    def _read_response_from_buffer(self) -> SMTPResponse | None:
+        octets = bytes(self._buffer)
+        if len(octets) > MAX_REPLY_LINE:
+            return super()._read_response_from_buffer()
+        response, rest = _first_response(octets)
+        self._buffer[:] = rest
+        return response
 
     def _receive(self, reply: Reply) -> None:
         self.last_reply = reply
@@ -164,6 +162,30 @@ class TappedProtocol(SMTPProtocol):
         octets = bytes(self._buffer)
         del self._buffer[:]
         return octets
+
+
+class _Reader(SMTPProtocol):
+    """The library's reading of responses, without a connection."""
+
+    def __init__(self, octets: bytes) -> None:
+        self._buffer = bytearray(octets)
+
+
+@lru_cache(256)
+def _first_response(octets: bytes) -> tuple[SMTPResponse | None, bytes]:
+    """Return what the library reads, and what is left; hosts say the same few over and over.
+
+    Raises as the library does.
+    """
+    reader = _Reader(octets)
+    response = reader._read_response_from_buffer()
+    return response, bytes(reader._buffer)
+
+
+@lru_cache(256)
+def _extensions_in(message: str) -> Mapping[str, str]:
+    """Return the keywords of an EHLO reply in lower case, with their parameters."""
+    return MappingProxyType(parse_esmtp_extensions(message)[0])
 
 
 class TappedSMTP(aiosmtplib.SMTP):
@@ -179,7 +201,10 @@ class TappedSMTP(aiosmtplib.SMTP):
         self.tapped: Final = TappedProtocol(
             transcript, timeout=timeout, on_lost=self._on_connection_lost
         )
+        self.extensions: Mapping[str, str] = {}
+        """What the last EHLO reply has, by keywords in lower case."""
         self._seconds = timeout
+        self._name = local_hostname.encode("ascii")
 
     def _validate_config(self) -> None:
         """Leave out what the library does twice for each session: all of it is checked before."""
@@ -220,3 +245,17 @@ class TappedSMTP(aiosmtplib.SMTP):
         self.transport = self.tapped.transport
         # What was said in clear counts no more (RFC 3207 section 4.2).
         self._reset_server_state()
+        self.extensions = {}
+
+    async def say_hello(self) -> SMTPResponse:
+        """Say EHLO; a 250 fills `extensions`. Raises as the library's `ehlo` does.
+
+        That reads the extensions anew for each session, where hosts have the same ones each time.
+        """
+        response = await self.execute_command(b"EHLO", self._name)
+        if response.code != COMPLETED:
+            raise aiosmtplib.SMTPHeloError(response.code, response.message)
+        short = len(response.message) <= MAX_REPLY_LINE
+        known = _extensions_in if short else _extensions_in.__wrapped__
+        self.extensions = known(response.message)
+        return response
