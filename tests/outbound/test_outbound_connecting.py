@@ -129,7 +129,7 @@ async def test_no_connection_in_time(relay: Relay, monkeypatch: pytest.MonkeyPat
         await loop.create_future()
 
     monkeypatch.setattr(loop, "sock_connect", never)
-    session = await relay.open(Hop(host=HOST, address="127.0.0.1", port=25), wait=SHORT)
+    session = await relay.open(Hop(host=HOST, address="10.0.0.1", port=25), wait=SHORT)
     assert isinstance(session.failure, ConnectionFailure)
     assert session.failure.problem is TIMEOUT
     assert session.failure.stage is Stage.NOT_CONNECTED
