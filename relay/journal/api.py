@@ -105,6 +105,16 @@ class RecipientUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """That a message is there: `sequence` counts in the order of commits, `size` is in octets."""
+
+    sequence: int
+    id: str
+    received_at: datetime
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """Messages to forget with all that is known of them, their outbound sessions included.
 
@@ -253,6 +263,14 @@ class JournalReader(Protocol):
         At most `limit`, and those newer than the message `after` where it is given. Without
         `sessions`, which are most of what there is to read, records have none.
         """
+        ...
+
+    def arrivals(self, limit: int, *, after: int = 0) -> tuple[Arrival, ...]:
+        """List messages behind a sequence number, the oldest first; their records stay unread."""
+        ...
+
+    def envelopes(self, message_ids: Collection[str]) -> dict[str, Envelope]:
+        """Return the envelopes of these messages, by id in full, without those that are gone."""
         ...
 
     def content(self, message_id: str) -> bytes:

@@ -18,6 +18,7 @@ from relay.core.records import Attempt, Bounce, Envelope, Session
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind
 from relay.journal.api import (
+    Arrival,
     Counts,
     DueRecipient,
     JournalError,
@@ -127,6 +128,28 @@ class SqliteReader:
                 limit,
             )
             return whole_records(query, rows, sessions=sessions)
+
+    def arrivals(self, limit: int, *, after: int = 0) -> tuple[Arrival, ...]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT sequence, id, json_extract(record, '$.received_at'), "
+                "json_extract(record, '$.size') FROM messages WHERE sequence > ? "
+                "ORDER BY sequence LIMIT ?",
+                after,
+                limit,
+            )
+        return tuple(
+            Arrival(sequence=sequence, id=own, received_at=datetime.fromisoformat(at), size=size)
+            for sequence, own, at, size in rows
+        )
+
+    def envelopes(self, message_ids: Collection[str]) -> dict[str, Envelope]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT id, record FROM messages WHERE id IN (SELECT value FROM json_each(?))",
+                json.dumps([*message_ids]),
+            )
+        return {own: decode(Envelope, record) for own, record in rows}
 
     def content(self, message_id: str) -> bytes:
         with self._snapshot() as query:

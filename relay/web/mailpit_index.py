@@ -2,11 +2,13 @@
 
 A private SQLite database, filled from the journal when somebody asks and gone with the program:
 
-    mail    one row for each message, with what is searched, and whether it was read
+    mail    one row for each message: that it is there, and whether it was read;
+            once somebody asked for more, what is searched and listed
     tags    which message has which tag
 
-Read flags and tags are Mailpit's alone and no part of the journal. What is searched for reaches
-SQLite as parameters.
+To read a message costs as much as to receive it. So a list reads those that it shows, a search
+those that the words are looked for in, and what was read stays. Read flags and tags are Mailpit's
+alone and no part of the journal. What is searched for reaches SQLite as parameters.
 """
 
 from __future__ import annotations
@@ -14,54 +16,57 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from threading import Lock
 from typing import Final
 
 from relay.core.jsonform import Json
-from relay.core.records import Envelope
 from relay.journal.api import JournalReader, JournalUnavailable, NotFound
 from relay.journal.codec import to_microseconds
-from relay.journal.keys import storable
 from relay.web.mailpit_message import MailMessage
-from relay.web.mailpit_search import Term, searchable
-from relay.web.mailpit_sql import where_of
-from relay.web.mailpit_words import bcc_of, summary_json, verdict_json
+from relay.web.mailpit_row import MailRow, row_of
+from relay.web.mailpit_search import Term
+from relay.web.mailpit_sql import asks_content, where_of
+from relay.web.mailpit_words import verdict_json
 
-_PAGE: Final = 500
-_TRIES: Final = 5
+_TAKEN_AT_ONCE: Final = 5_000
+"""Messages taken in between two looks at whether the program ends."""
+_READ_AT_ONCE: Final = 200
+"""Messages read between two turns of others."""
 _TABLES: Final = """
 CREATE TABLE mail (
-    id TEXT PRIMARY KEY,
+    sequence INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     created INTEGER NOT NULL,
     size INTEGER NOT NULL,
-    attachments INTEGER NOT NULL,
-    inline INTEGER NOT NULL,
-    sender TEXT NOT NULL,
-    recipients TEXT NOT NULL,
-    cc TEXT NOT NULL,
-    bcc TEXT NOT NULL,
-    reply_to TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    message_id TEXT NOT NULL,
-    words TEXT NOT NULL,
-    summary TEXT NOT NULL,
+    read INTEGER NOT NULL DEFAULT 0,
     verdict TEXT,
-    read INTEGER NOT NULL DEFAULT 0
+    attachments INTEGER,
+    inline INTEGER,
+    sender TEXT,
+    recipients TEXT,
+    cc TEXT,
+    bcc TEXT,
+    reply_to TEXT,
+    subject TEXT,
+    message_id TEXT,
+    words TEXT,
+    summary TEXT
 );
 CREATE INDEX mail_by_time ON mail (created, id);
 CREATE INDEX mail_unread ON mail (read) WHERE read = 0;
+CREATE INDEX mail_to_read ON mail (sequence) WHERE summary IS NULL;
 CREATE TABLE tags (
     mail TEXT NOT NULL REFERENCES mail (id) ON DELETE CASCADE,
     tag TEXT NOT NULL COLLATE NOCASE,
     PRIMARY KEY (mail, tag)
 ) WITHOUT ROWID;
 """
-_INSERT: Final = (
-    "INSERT INTO mail (id, created, size, attachments, inline, sender, recipients, cc, "
-    "bcc, reply_to, subject, message_id, words, summary) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
+_COLUMNS: Final = tuple(field.name for field in fields(MailRow))
+_VALUES: Final = attrgetter(*_COLUMNS)
+_KEEP: Final = f"UPDATE mail SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608 - our own names
 _THESE: Final = "id IN (SELECT value FROM json_each(?))"
 
 
@@ -93,6 +98,8 @@ class MailIndex:
         self._journal = journal
         self._stopped = stopped
         self._lock = Lock()
+        self._reading = Lock()
+        self._last = 0
         self._bounces = 0
         # An empty name is a database in a temporary file, of which SQLite keeps a part in memory.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -101,26 +108,26 @@ class MailIndex:
 
     def find(self, terms: Sequence[Term], start: int, limit: int) -> Found:
         """Return what matches all terms, newest first, without the first `start`."""
+        self._read_for(terms)
         where, values = where_of(terms)
         with self._lock:
-            self._catch_up()
             ((matching, unread),) = self._database.execute(
                 f"SELECT count(*), ifnull(sum(read = 0), 0) FROM mail WHERE {where}",  # noqa: S608 - fixed conditions
                 values,
             )
             rows = self._database.execute(
-                f"SELECT id, read, summary FROM mail WHERE {where} "  # noqa: S608 - fixed conditions
+                f"SELECT id FROM mail WHERE {where} "  # noqa: S608 - fixed conditions
                 "ORDER BY created DESC, id DESC LIMIT ? OFFSET ?",
                 (*values, limit, start),
             ).fetchall()
-            messages = tuple(self._listed(*row) for row in rows)
+            messages = self._listed([row[0] for row in rows])
         return Found(messages=messages, matching=matching, unread_matching=unread)
 
     def ids(self, terms: Sequence[Term]) -> tuple[str, ...]:
         """Return the ids of all that match, newest first."""
+        self._read_for(terms)
         where, values = where_of(terms)
         with self._lock:
-            self._catch_up()
             rows = self._database.execute(
                 f"SELECT id FROM mail WHERE {where} ORDER BY created DESC, id DESC",  # noqa: S608 - fixed conditions
                 values,
@@ -181,14 +188,22 @@ class MailIndex:
                 )
         return bool(found)
 
-    def _listed(self, message_id: str, read: int, summary: str) -> Json:
-        found: dict[str, Json] = json.loads(summary)
-        return {
-            **found,
-            "Read": bool(read),
-            "Tags": self._tags_of(message_id),
-            "Relaylab": self._verdict(message_id),
-        }
+    def _listed(self, ids: Sequence[str]) -> tuple[Json, ...]:
+        """Return the entries of these, without those that the journal has lost meanwhile."""
+        rows = self._database.execute(
+            f"SELECT id FROM mail WHERE summary IS NULL AND {_THESE}",  # noqa: S608 - a literal
+            (json.dumps(ids),),
+        )
+        self._keep(self._rows_of([row[0] for row in rows]))
+        found: list[Json] = []
+        for own in ids:
+            for read, summary in self._database.execute(
+                "SELECT read, summary FROM mail WHERE id = ? AND summary IS NOT NULL", (own,)
+            ):
+                entry: dict[str, Json] = json.loads(summary)
+                entry |= {"Read": bool(read), "Tags": self._tags_of(own)}
+                found.append({**entry, "Relaylab": self._verdict(own)})
+        return tuple(found)
 
     def _verdict(self, message_id: str) -> Json:
         """Return what became of a message; once that is final, it is not asked for again."""
@@ -197,7 +212,7 @@ class MailIndex:
             verdict: Json = json.loads(kept)
             return verdict
         try:
-            told = verdict_json(self._journal.message(message_id))
+            told = verdict_json(self._journal.message(message_id, sessions=False))
         except NotFound:
             return None
         if told.final:
@@ -212,19 +227,63 @@ class MailIndex:
         )
         return [tag for (tag,) in rows]
 
+    def _read_for(self, terms: Sequence[Term]) -> None:
+        """Take in what is new, and read all mail that the terms must be looked for in.
+
+        The other terms say which mail that is. While it is read, others may list.
+        """
+        where, values = where_of([term for term in terms if not asks_content(term)])
+        if not any(map(asks_content, terms)):
+            with self._lock:
+                self._catch_up()
+            return
+        with self._reading:
+            while True:
+                with self._lock:
+                    self._catch_up()
+                    rows = self._database.execute(
+                        f"SELECT id FROM mail WHERE summary IS NULL AND {where} "  # noqa: S608 - fixed conditions
+                        "ORDER BY sequence DESC LIMIT ?",
+                        (*values, _READ_AT_ONCE),
+                    ).fetchall()
+                read = self._rows_of([row[0] for row in rows])
+                with self._lock:
+                    self._keep(read)
+                if len(rows) < _READ_AT_ONCE:
+                    return
+                self._unless_stopped()
+
+    def _rows_of(self, ids: Sequence[str]) -> dict[str, MailRow | None]:
+        """Read messages; None for one that the journal has lost."""
+        envelopes = self._journal.envelopes(ids)
+        found: dict[str, MailRow | None] = dict.fromkeys(ids)
+        for own, envelope in envelopes.items():
+            try:
+                found[own] = row_of(envelope, MailMessage(self._journal.content(own)))
+            except NotFound:
+                continue
+        return found
+
+    def _keep(self, rows: Mapping[str, MailRow | None]) -> None:
+        lost = [own for own, row in rows.items() if row is None]
+        with self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany(
+                _KEEP, [(*_VALUES(row), own) for own, row in rows.items() if row is not None]
+            )
+            self._database.execute(f"DELETE FROM mail WHERE {_THESE}", (json.dumps(lost),))  # noqa: S608 - a literal
+
     def _catch_up(self) -> None:
         """Take in what the journal has got since, and drop what it has lost."""
-        for _ in range(_TRIES):
-            try:
-                self._compare()
-            except NotFound:
-                # The message that a page begins behind was deleted meanwhile.
-                continue
-            return
-        raise JournalUnavailable("the journal changes faster than it can be listed")
-
-    def _compare(self) -> None:
-        self._take_new()
+        while new := self._journal.arrivals(_TAKEN_AT_ONCE, after=self._last):
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany(
+                    "INSERT INTO mail (sequence, id, created, size) VALUES (?, ?, ?, ?)",
+                    [(m.sequence, m.id, to_microseconds(m.received_at), m.size) for m in new],
+                )
+            self._last = new[-1].sequence
+            self._unless_stopped()
         # Counted afterwards: what came meanwhile must not look like a loss.
         counts = self._journal.counts()
         if counts.bounces != self._bounces:
@@ -235,78 +294,15 @@ class MailIndex:
         if known > counts.messages:
             self._drop_lost()
 
-    def _take_new(self) -> None:
-        """Take all that are newer than any that is known; all of them or none."""
-        self._database.execute("BEGIN")
-        try:
-            before: str | None = None
-            limit = 1
-            while page := self._journal.messages(limit, before=before):
-                for summary in page:
-                    if not self._take(summary.envelope):
-                        self._database.execute("COMMIT")
-                        return
-                if self._stopped():
-                    raise JournalUnavailable("the relay stops")
-                before, limit = page[-1].envelope.id, _PAGE
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    def _take(self, envelope: Envelope) -> bool:
-        """Take a message in; return False where it was known."""
-        known = "SELECT 1 FROM mail WHERE id = ?"
-        if self._database.execute(known, (envelope.id,)).fetchone() is not None:
-            return False
-        try:
-            content = self._journal.content(envelope.id)
-        except NotFound:
-            # It was deleted a moment ago.
-            return True
-        self._database.execute(_INSERT, _row(envelope, MailMessage(content)))
-        return True
-
     def _drop_lost(self) -> None:
-        kept: list[str] = []
-        before: str | None = None
-        while page := self._journal.messages(_PAGE, before=before):
-            kept += [summary.envelope.id for summary in page]
-            before = page[-1].envelope.id
-        self._database.execute(f"DELETE FROM mail WHERE NOT {_THESE}", (json.dumps(kept),))  # noqa: S608 - a literal
+        kept: list[int] = []
+        while page := self._journal.arrivals(_TAKEN_AT_ONCE, after=kept[-1] if kept else 0):
+            kept += [message.sequence for message in page]
+        self._database.execute(
+            "DELETE FROM mail WHERE sequence NOT IN (SELECT value FROM json_each(?))",
+            (json.dumps(kept),),
+        )
 
-
-def _row(envelope: Envelope, message: MailMessage) -> tuple[str | int, ...]:
-    bcc = bcc_of(envelope, message)
-    columns = {
-        "sender": [message.sender],
-        "recipients": message.addresses("To"),
-        "cc": message.addresses("Cc"),
-        "bcc": bcc,
-        "reply_to": message.addresses("Reply-To"),
-    }
-    addresses = {name: searchable(_spelled(found)) for name, found in columns.items()}
-    subject = searchable(message.header("Subject"))
-    names = " ".join(part.file_name for part in message.attachments)
-    words = " ".join((*addresses.values(), subject, searchable(f"{message.text} {names}")))
-    texts = (
-        *addresses.values(),
-        subject,
-        searchable(message.header("Message-ID")),
-        words,
-        json.dumps(summary_json(envelope, message)),
-    )
-    return (
-        envelope.id,
-        to_microseconds(envelope.received_at),
-        envelope.size,
-        len(message.attachments),
-        len(message.inline),
-        *map(storable, texts),
-    )
-
-
-def _spelled(addresses: Iterable[Json]) -> str:
-    return " ".join(
-        f"{found['Name']} {found['Address']}" for found in addresses if isinstance(found, dict)
-    )
+    def _unless_stopped(self) -> None:
+        if self._stopped():
+            raise JournalUnavailable("the relay stops")

@@ -50,6 +50,19 @@ def where_of(terms: Sequence[Term]) -> tuple[str, list[str | int]]:
     return " AND ".join(conditions), values
 
 
+def asks_content(term: Term) -> bool:
+    """Whether only somebody who has read a message can tell."""
+    match term.condition:
+        case Contains(part, _):
+            return part is not Part.TAG
+        case Trait():
+            return term.condition in {Trait.ATTACHMENT, Trait.INLINE}
+        case Limit():
+            return False
+        case _:
+            assert_never(term.condition)
+
+
 def _condition(condition: Contains | Trait | Limit) -> tuple[str, list[str | int]]:
     match condition:
         case Contains(Part.TAG, text):

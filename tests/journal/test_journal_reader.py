@@ -22,6 +22,7 @@ from relay.core.replies import StatusCode
 from relay.journal import sqlite_reader
 from relay.journal.api import (
     Batch,
+    Deletion,
     DueRecipient,
     NotFound,
     RecipientState,
@@ -102,6 +103,26 @@ async def test_whole_records_come_oldest_first_and_paged(journal: SqliteJournal)
     assert read.records(2, after=an_envelope(5).id) == ()
     with pytest.raises(NotFound):
         read.records(2, after="m-unknown")
+
+
+async def test_arrivals_are_listed_by_number_whatever_was_deleted(journal: SqliteJournal) -> None:
+    for number in range(1, 5):
+        await journal.writer.write(a_story(number))
+    read, ids = journal.reader, [an_envelope(number).id for number in range(1, 5)]
+    first, second = read.arrivals(2)
+    assert [first.id, second.id] == ids[:2]
+    assert (first.received_at, first.size) == (an_envelope(1).received_at, an_envelope(1).size)
+    await journal.writer.write(Batch(deletions=(Deletion(messages=(second.id, ids[3])),)))
+    assert [arrival.id for arrival in read.arrivals(9, after=second.sequence)] == [ids[2]]
+    last = read.arrivals(9)[-1]
+    assert read.arrivals(9, after=last.sequence) == ()
+    await journal.writer.write(a_story(5))
+    assert [arrival.id for arrival in read.arrivals(9, after=last.sequence)] == [an_envelope(5).id]
+    assert read.envelopes([*ids, "m-unknown"]) == {
+        ids[0]: read.message(ids[0]).envelope,
+        ids[2]: read.message(ids[2]).envelope,
+    }
+    assert read.envelopes(()) == {}
 
 
 async def test_many_records_take_as_many_queries_as_one(journal: SqliteJournal) -> None:
@@ -346,6 +367,8 @@ async def test_no_query_walks_a_table(
     read.message("latest")
     read.message(an_envelope(1).id)
     read.content("latest")
+    read.arrivals(5, after=1)
+    read.envelopes([an_envelope(1).id])
     read.find_by_message_id_header("<1@crm.test>")
     read.attempts_of("latest", everyone)
     read.bounces(5)

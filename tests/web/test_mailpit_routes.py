@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,13 +16,12 @@ from relay.journal.api import (
     Batch,
     Deletion,
     JournalReader,
-    JournalUnavailable,
-    MessageSummary,
     NotFound,
     RecipientState,
     RecipientUpdate,
 )
 from relay.web.mailpit_index import MailIndex
+from relay.web.mailpit_search import parse_search
 from relay.web.problems import ProblemKind
 from relay.web.safety import Access
 
@@ -387,28 +388,84 @@ async def test_nobody_waits_for_a_long_journal_when_the_relay_stops(tmp_path: Pa
         assert (await listed(server))["total"] == 3
 
 
-class Hasty:
-    """A journal from which somebody deletes the message that a page begins behind."""
+class Watched:
+    """A journal that tells which messages are read, and may do something before one is."""
 
-    def __init__(self, journal: JournalReader, times: int) -> None:
+    def __init__(self, journal: JournalReader, before: Callable[[str], None] = lambda _: None):
         self._journal = journal
-        self._times = times
+        self._before = before
+        self.read: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    def messages(self, limit: int, *, before: str | None = None) -> tuple[MessageSummary, ...]:
-        if before is not None and self._times:
-            self._times -= 1
-            raise NotFound(before)
-        return self._journal.messages(limit, before=before)
+    def content(self, message_id: str) -> bytes:
+        self._before(message_id)
+        self.read.append(message_id)
+        return self._journal.content(message_id)
+
+
+def index_of(watched: Watched) -> MailIndex:
+    journal: Any = watched
+    return MailIndex(journal, lambda: False)
+
+
+async def test_a_list_reads_what_it_shows_and_keeps_it(server: Faces) -> None:
+    ids = [await server.put(mail(f"n{number}")) for number in range(5)]
+    watched = Watched(server.journal.reader)
+    index = index_of(watched)
+    found = index.find((), 1, 2)
+    assert (found.matching, found.unread_matching, len(found.messages)) == (5, 5, 2)
+    assert sorted(watched.read) == ids[2:4]
+    index.find((), 0, 3)
+    index.find((), 0, 3)
+    assert sorted(watched.read) == ids[2:]
+    assert index.totals().messages == 5
+    assert len(index.ids(parse_search("is:unread larger:1"))) == 5
+    assert len(watched.read) == 3
+
+
+async def test_a_search_reads_once_what_its_words_may_stand_in(server: Faces) -> None:
+    ids = [await server.put(mail(f"n{number}")) for number in range(4)]
+    watched = Watched(server.journal.reader)
+    index = index_of(watched)
+    index.set_tags(ids[1:3], ["some"])
+    assert index.ids(parse_search("tag:some subject:n2")) == (ids[2],)
+    assert sorted(watched.read) == ids[1:3]
+    assert index.ids(parse_search("-n2")) == (ids[3], ids[1], ids[0])
+    assert index.ids(parse_search("n0")) == (ids[0],)
+    assert sorted(watched.read) == ids
+
+
+async def test_lists_are_answered_while_a_search_reads(server: Faces) -> None:
+    ids = [await server.put(mail(f"n{number}")) for number in range(2)]
+    held, goes_on = Event(), Event()
+
+    def hold(message_id: str) -> None:
+        if message_id == ids[0]:
+            held.set()
+            assert goes_on.wait(20)
+
+    index = index_of(Watched(server.journal.reader, hold))
+    async with asyncio.TaskGroup() as tasks:
+        search = tasks.create_task(asyncio.to_thread(index.ids, parse_search("n0")))
+        assert await asyncio.to_thread(held.wait, 20)
+        assert index.find((), 0, 1).matching == 2
+        assert not search.done()
+        goes_on.set()
+    assert search.result() == (ids[0],)
 
 
 async def test_a_list_is_right_while_others_delete(server: Faces) -> None:
-    for number in range(3):
-        await server.put(mail(f"n{number}"))
-    hasty: Any = Hasty(server.journal.reader, 2)
-    assert MailIndex(hasty, lambda: False).find((), 0, 50).matching == 3
-    hasty = Hasty(server.journal.reader, 99)
-    with pytest.raises(JournalUnavailable):
-        MailIndex(hasty, lambda: False).find((), 0, 50)
+    ids = [await server.put(mail(f"n{number}")) for number in range(3)]
+
+    def lose(message_id: str) -> None:
+        if message_id == ids[1]:
+            raise NotFound(message_id)
+
+    index = index_of(Watched(server.journal.reader, lose))
+    subjects = [entry["Subject"] for entry in index.find((), 0, 50).messages]  # type: ignore[index,call-overload]
+    assert subjects == ["n2", "n0"]
+    assert index.find((), 0, 50).matching == 2
+    assert index.ids(parse_search("hello")) == ()
+    assert len(index.ids(parse_search("words"))) == 2
