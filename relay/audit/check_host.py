@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, unique
 from typing import Final, assert_never
@@ -27,7 +27,7 @@ from relay.core.advisories import Advisory
 from relay.core.evidence import HandshakeDone, HandshakeFailed, HandshakeProblem, NotTried
 from relay.core.fault_cards import card
 from relay.core.faults import FaultClass, FaultKind, TlsFault
-from relay.core.ids import ENTROPY_BITS, make_id
+from relay.core.ids import IdMaker
 from relay.core.records import Session
 from relay.core.routing import Hop
 from relay.core.settings import TlsSetting, TlsVersion
@@ -93,7 +93,8 @@ class HostCheck:
 class HostChecker:
     """Knows how to check a host; `versions` and `suites` tell what is asked for beyond TLS itself.
 
-    `options` say who we are and how long we wait, `terms` what is judged by.
+    `options` say who we are and how long we wait, `terms` what is judged by; `make_id` names the
+    sessions.
     """
 
     terms: Terms
@@ -102,6 +103,7 @@ class HostChecker:
     now: Callable[[], datetime]
     versions: bool = True
     suites: bool = False
+    make_id: Callable[[datetime], str] = field(default_factory=lambda: IdMaker(secrets.token_bytes))
 
     async def check(self, hop: Hop, *, preference: int, domain: Domain) -> HostCheck:
         """Check one host, one session after the other; never raises for what it does.
@@ -141,7 +143,7 @@ class HostChecker:
             hop,
             options=self.options,
             now=self.now,
-            session_id=make_id(self.now(), secrets.randbits(ENTROPY_BITS)),
+            session_id=self.make_id(self.now()),
         )
         try:
             await session.connect(policy, contexts)

@@ -12,7 +12,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Final, NamedTuple, assert_never
 
-from relay.core.ids import ENTROPY_BITS, make_id
+from relay.core.ids import IdMaker
 from relay.core.routing import HostAddress
 from relay.core.scenarios import ReachedBy
 from relay.core.transcripts import TranscriptLog
@@ -72,6 +72,7 @@ class ScenarioListener:
         self._now = now
         self._changed = changed
         self._idle_seconds = idle_seconds
+        self._make_id = IdMaker(secrets.token_bytes)
         self._store = SessionStore()
         self._server: asyncio.Server | None = None
         self._contexts: dict[int, _Context] = {}
@@ -147,7 +148,7 @@ class ScenarioListener:
         started_at = self._now()
         peer = _peer(writer)
         record = SessionRecord(
-            session_id=make_id(started_at, secrets.randbits(ENTROPY_BITS)),
+            session_id=self._make_id(started_at),
             receiver=self._name,
             peer=peer,
             started_at=started_at,
