@@ -6,10 +6,10 @@ import asyncio
 import ipaddress
 import secrets
 import sys
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -49,7 +49,7 @@ from relay.cli.web_port import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from relay.core.delivery import Policy
     from relay.engine.relay import Relay, RelayOptions
@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from relay.inbound.listeners import Endpoint
     from relay.web.binding import Bound
     from relay.web.readiness import Readiness
+
+_GREETED_WITHIN: Final = 0.05
+"""Seconds within which clients that wait for the port are greeted."""
 
 
 def serve(
@@ -149,7 +152,8 @@ def serve(
     Port 0 takes any free port; `relay send` and `relay readyz` find it by the state directory.
     """
     with loading():
-        from relay.engine.relay import RelayOptions, ServerCertificate
+        from relay.engine.relay import RelayOptions
+        from relay.engine.server_certificate import ServerCertificate
         from relay.inbound.listeners import ListenerConfig, ListenerKind
 
         to_enforce = open_policy(policy)
@@ -269,7 +273,10 @@ def _run(
                         reload=reloading.problems,
                     )
                     ready = _readiness(relay, where)
-                    async with managed(port, bound, relay.lab, ready, served=served):
+                    async with (
+                        _preparing(relay) as prepared,
+                        managed(port, bound, relay.lab, ready, served=served, after=prepared),
+                    ):
                         _note(relay, options, bound).write(where.serving)
                         try:
                             if log_format is LogFormat.JSON:
@@ -294,6 +301,23 @@ def _run(
         fail(str(error), hint="With --allow-external a webhook may leave them, by https.")
     if refused is not None:
         fail(str(refused), hint=HINT, code=ExitCode.UNDETERMINED)
+
+
+@asynccontextmanager
+async def _preparing(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
+    """Load what sends mail behind the start, in a task that is over in the end."""
+
+    async def prepare() -> None:
+        # A thread that loads libraries slows the event loop down, to half its speed and less.
+        await asyncio.sleep(_GREETED_WITHIN)
+        with loading():
+            await relay.prepare()
+
+    preparing = asyncio.get_running_loop().create_task(prepare())
+    try:
+        yield preparing
+    finally:
+        await preparing
 
 
 def _hint(error: Exception) -> str | None:

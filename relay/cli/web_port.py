@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -143,18 +143,19 @@ async def managed(
     readiness: Readiness,
     *,
     served: ServedRelay | None = None,
+    after: Awaitable[None] | None = None,
 ) -> AsyncIterator[None]:
     """Serve on the socket that `wanted` opened, as long as it is entered.
 
-    It answers a moment later, for the web libraries are loaded meanwhile; None is for no port.
-    `served` is the relay, None for a lab alone.
+    It answers a moment later, for the web libraries are loaded meanwhile, behind what `after` waits
+    for; None is for no port. `served` is the relay, None for a lab alone.
     """
     if wanted is None or bound is None:
         yield
         return
     over = asyncio.Event()
     serving = asyncio.get_running_loop().create_task(
-        _serve(wanted, bound, lab, readiness, served=served, over=over)
+        _serve(wanted, bound, lab, readiness, served=served, after=after, over=over)
     )
     try:
         yield
@@ -170,8 +171,12 @@ async def _serve(
     readiness: Readiness,
     *,
     served: ServedRelay | None,
+    after: Awaitable[None] | None,
     over: asyncio.Event,
 ) -> None:
+    if after is not None:
+        # Two threads that load at the same time only hold each other up.
+        await after
     with loading():
         # Half a second of imports, which would hold up the mail that comes meanwhile.
         await asyncio.to_thread(_load)

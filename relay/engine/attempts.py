@@ -17,8 +17,9 @@ from relay.core.settings import Protection
 from relay.core.steps import InClear, NoHost, Try
 from relay.core.verdicts import Verdict
 from relay.engine.in_force import PolicyInForce
+from relay.engine.later_tries import LaterTries
 from relay.engine.slots import Slots
-from relay.engine.tries import Task, Tried, Tries, Use, for_all, late
+from relay.engine.tasks import Task, Tried, Use, for_all, late
 
 SESSIONS: Final = 50
 """Sessions at the same time."""
@@ -48,7 +49,7 @@ class Result:
 class Attempts:
     """Makes attempts, no more at a time than there may be."""
 
-    def __init__(self, *, tries: Tries, clock: Clock, new_id: Callable[[], str]) -> None:
+    def __init__(self, *, tries: LaterTries, clock: Clock, new_id: Callable[[], str]) -> None:
         self._tries = tries
         self._clock = clock
         self._new_id = new_id
@@ -73,6 +74,7 @@ class Attempts:
 
         `deadline` is a time of the event loop; what has no outcome by then is out of time.
         """
+        tries = self._tries.made or await self._tries.make()
         started_at = self._clock.now()
         if not self._slots.take(step.hop):
             try:
@@ -92,16 +94,16 @@ class Attempts:
         tried: Tried | None = None
         try:
             use = Use.of(task, step, in_force, deadline=deadline)
-            kept = self._tries.kept(use)
+            kept = tries.kept(use)
             if kept is not None:
-                tried = await self._tries.in_session(kept, use)
+                tried = await tries.in_session(kept, use)
                 if tried.came_too_late:
                     gone, tried = tried.session, None
             if tried is None:
-                self._tries.make_room(
+                tries.make_room(
                     step.hop, in_all=self._slots.left, per_host=self._slots.left_with(step.hop)
                 )
-                tried = await self._tries.in_session(self._tries.new(use, in_place_of=gone), use)
+                tried = await tries.in_session(tries.new(use, in_place_of=gone), use)
         finally:
             self._slots.give_back(step.hop)
         return self._result(

@@ -12,10 +12,10 @@ from typing import Self
 
 from relay.core.delivery import Policy
 from relay.engine.ways import Ways
-from relay.lab.authority import LabAuthority
+from relay.lab.authority import AuthorityError, LabAuthority
 from relay.tls.contexts import ClientContexts
 from relay.tls.examined import ExaminedChains
-from relay.tls.trust import TrustStores
+from relay.tls.trust import TrustError, TrustStores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,13 @@ class PolicyInForce:
         )
         contexts = ClientContexts(stores)
         relays = policy.routing.email_relays.relays.values()
-        for tls in (*(r.policy for r in policy.tls.rules.values()), *(r.tls for r in relays)):
+        settings = (*(r.policy for r in policy.tls.rules.values()), *(r.tls for r in relays))
+        if any(tls.trust.crl_files for tls in settings):
+            # It may be the lab's own.
+            try:
+                authority.renew_revocation_list()
+            except AuthorityError as error:
+                raise TrustError(str(error)) from error
+        for tls in settings:
             contexts.context(tls)
         return cls(policy=policy, contexts=contexts, stores=stores, ways=Ways(policy))

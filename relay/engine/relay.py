@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
-from relay.core.fault_scripts import FaultScript
 from relay.core.ids import IdMaker
 from relay.core.records import Session
 from relay.engine.accepting import Acceptor
@@ -25,6 +23,7 @@ from relay.engine.attempts import Attempts
 from relay.engine.clock import SystemClock
 from relay.engine.flags import Flags
 from relay.engine.in_force import PolicyInForce
+from relay.engine.later_tries import LaterTries
 from relay.engine.observing import (
     ObservedWriter,
     Observer,
@@ -37,10 +36,10 @@ from relay.engine.queue import Queue
 from relay.engine.records import Records
 from relay.engine.returning import Returns
 from relay.engine.rounds import Rounds
+from relay.engine.server_certificate import ServerCertificate, lab_certificate
 from relay.engine.settling import Settler
 from relay.engine.steering import Steering
 from relay.engine.telling import Teller, end_telling
-from relay.engine.tries import Tries
 from relay.inbound.credentials import Credentials
 from relay.inbound.limits import InboundLimits
 from relay.inbound.listeners import Endpoint, ListenerConfig, Listeners
@@ -52,25 +51,17 @@ from relay.journal.sqlite_journal import open_journal
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
 from relay.lab.lookups import LabLookups
-from relay.lab.recipes import shipped_recipes
 from relay.lookup.mx import MxResolver
 from relay.lookup.remembered import RememberedHosts
 from relay.lookup.resolver import ChainedResolver, SystemResolver
 
 if TYPE_CHECKING:
+    from relay.core.fault_scripts import FaultScript
     from relay.notice.channel import Channel
     from relay.notice.notifier import Notifier
     from relay.notice.options import NoticeOptions
 
 DEFAULT_HOSTNAME = "relay.lab.test"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerCertificate:
-    """A certificate chain and its key, both PEM files, to serve instead of one of the lab's."""
-
-    chain: Path
-    key: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +120,7 @@ class Relay:
         self._channels = tuple(channels)
         self._server_certificate: ServerCertificate
         self._steering: Steering
-        self._tries: Tries
+        self._tries: LaterTries
         self._listeners: Listeners
         self._stack = contextlib.AsyncExitStack()
         self._in_force: PolicyInForce
@@ -192,6 +183,10 @@ class Relay:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
+
+    async def prepare(self) -> None:
+        """Load what sends mail, beside the event loop; else the first message waits for that."""
+        await self._tries.make()
 
     async def load(self, policy: Policy) -> None:
         """Put another policy in force for whatever is taken up from now on.
@@ -343,7 +338,7 @@ class Relay:
 
     def _open_attempts(self) -> Attempts:
         """Make what tries hosts; its idle sessions are closed when nothing is in hand any more."""
-        self._tries = Tries(
+        self._tries = LaterTries(
             hostname=self._options.hostname,
             allow_external=self._options.allow_external,
             clock=self._clock,
@@ -382,22 +377,6 @@ class Relay:
     def _certificate(self, authority: LabAuthority) -> ServerCertificate:
         if self._options.certificate is not None:
             return self._options.certificate
-        issued = authority.issue(
-            shipped_recipes()["good"],
-            self._options.hostname,
-            also=("localhost", "127.0.0.1", "::1"),
+        return lab_certificate(
+            authority, self._options.certificates, self._options.hostname, now=self._clock.now()
         )
-        chain = self._options.certificates / "relay-chain.pem"
-        key = self._options.certificates / "relay-key.pem"
-        _write_private(chain, issued.chain_pem)
-        _write_private(key, issued.key_pem)
-        return ServerCertificate(chain=chain, key=key)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, all of it or nothing."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    part.replace(path)

@@ -26,7 +26,7 @@ from relay.engine.in_force import PolicyInForce
 from relay.engine.observing import Observer
 from relay.engine.records import Records
 from relay.engine.settling import Round, Settled, Settlement, Settler
-from relay.engine.tries import Task
+from relay.engine.tasks import Task
 from relay.inbound.listeners import Endpoint
 from relay.journal.api import Batch, NewMessage
 from relay.lookup.resolver import Resolver

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from relay.core.addresses import Domain
 from relay.core.delivery import Policy, Way
@@ -19,9 +19,12 @@ from relay.core.settings import TlsSetting
 from relay.core.steps import Try, judged_under
 from relay.inbound.listeners import Endpoint
 from relay.lookup.ourselves import own_listeners
-from relay.outbound.pool import PoolKey
 from relay.tls.contexts import ClientContexts
-from relay.tls.trust import TrustStore, TrustStores
+from relay.tls.trust import TrustStores
+
+if TYPE_CHECKING:
+    from relay.outbound.pool import PoolKey
+    from relay.tls.trust_store import TrustStore
 
 MOST_REMEMBERED: Final = 1000
 """Ways; when there are more, all are worked out anew."""
@@ -83,6 +86,8 @@ class PlannedWay:
         Raises TrustError where a file that the policy names can't be used.
         """
         if self._agreed is None or not _alike(self._agreed[0], step):
+            from relay.outbound.pool import PoolKey
+
             policy = judged_under(self.way.tls.policy, step.in_clear)
             relay = self.way.route.email_relay
             key = PoolKey.of(

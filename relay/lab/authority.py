@@ -12,18 +12,16 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import trustme
-
-from relay.lab.issuing import ORGANIZATION, CertificateForm, Signer, issue
-from relay.lab.recipes import Digest, Issuer, KeyKind, Recipe, Sent
-from relay.lab.revocation import REVOKED_SERIAL, is_list_of, revocation_list
+if TYPE_CHECKING:
+    from relay.lab.chains import Signers
+    from relay.lab.recipes import Recipe
 
 _PATH_LENGTH: Final = 9
 """How many authorities may stand in line below a root; the lab's longest chain has six."""
@@ -49,12 +47,24 @@ class IssuedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class _Kept:
+    """A certificate and its key, as PEM."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class _Authority:
-    root: Signer
-    intermediate: Signer
+    root: _Kept
+    intermediate: _Kept
 
     @classmethod
     def make(cls, name: str) -> _Authority:
+        import trustme
+
+        from relay.lab.issuing import ORGANIZATION, Signer
+
         # Two labs must not share a subject: a client that trusts one would then report a bad
         # signature for the other, instead of an unknown issuer.
         unique = secrets.token_hex(4)
@@ -67,17 +77,21 @@ class _Authority:
                 organization_unit_name=f"{name} {kind} {unique}",
             )
 
+        def kept(ca: trustme.CA) -> _Kept:
+            signer = Signer.from_pem(ca.cert_pem.bytes(), ca.private_key_pem.bytes())
+            return _Kept(signer.pem, signer.key_pem)
+
         root = ca("root", None, _PATH_LENGTH)
-        return cls(_signer(root), _signer(ca("intermediate", root, 0)))
+        return cls(kept(root), kept(ca("intermediate", root, 0)))
 
     def to_json(self) -> bytes:
         return json.dumps(
             {
                 place: {
-                    "certificate": signer.pem.decode("ascii"),
-                    "key": signer.key_pem.decode("ascii"),
+                    "certificate": kept.certificate.decode("ascii"),
+                    "key": kept.key.decode("ascii"),
                 }
-                for place, signer in (("root", self.root), ("intermediate", self.intermediate))
+                for place, kept in (("root", self.root), ("intermediate", self.intermediate))
             },
             indent=2,
         ).encode("ascii")
@@ -86,44 +100,47 @@ class _Authority:
     def from_json(cls, text: bytes) -> _Authority:
         data = json.loads(text)
         root, intermediate = (
-            Signer.from_pem(
-                data[place]["certificate"].encode("ascii"), data[place]["key"].encode("ascii")
-            )
+            _Kept(data[place]["certificate"].encode("ascii"), data[place]["key"].encode("ascii"))
             for place in ("root", "intermediate")
         )
         return cls(root, intermediate)
 
+    def signers(self) -> Signers:
+        """Read both; raise ValueError for what is no certificate or no key."""
+        from relay.lab.chains import Signers
+        from relay.lab.issuing import Signer
 
-def _signer(ca: trustme.CA) -> Signer:
-    return Signer.from_pem(ca.cert_pem.bytes(), ca.private_key_pem.bytes())
+        return Signers(
+            root=Signer.from_pem(self.root.certificate, self.root.key),
+            intermediate=Signer.from_pem(self.intermediate.certificate, self.intermediate.key),
+        )
 
 
-_Wanted = tuple[Recipe, str, str, tuple[str, ...]]
+_Wanted: TypeAlias = "tuple[Recipe, str, str, tuple[str, ...]]"
 """A recipe, the host and the address of its receiver, and further names."""
 
 
 class LabAuthority:
     """The authorities that lie in `directory`, made there at the first use.
 
-    Raises AuthorityError where the directory can't be written or holds something else.
+    Raises AuthorityError where the directory can't be written or holds something else. Keys and
+    certificates are read when something is to be issued, with the libraries for that.
     """
 
     def __init__(self, directory: Path, *, now: Callable[[], datetime] | None = None) -> None:
         self._now = now or (lambda: datetime.now(UTC))
         self._directory = directory
         self._issued: dict[_Wanted, IssuedCertificate] = {}
+        self._signers: dict[str, Signers] = {}
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lab = self._load_or_make("lab")
             self._unknown = self._load_or_make("unknown")
             self._publish(self.root_path, self.root_pem)
-            if not self._has_revocation_list():
-                issuer = self._lab.intermediate
-                self._publish(self.crl_path, revocation_list(issuer, self._now()))
+            if not self.crl_path.exists():
+                self.renew_revocation_list()
         except OSError as error:
-            raise AuthorityError(
-                f"the lab's certificates can't be kept in {directory}: {error.strerror}"
-            ) from error
+            raise self._unusable(error) from error
 
     @property
     def root_path(self) -> Path:
@@ -133,7 +150,7 @@ class LabAuthority:
     @property
     def root_pem(self) -> bytes:
         """The lab's root certificate."""
-        return self._lab.root.pem
+        return self._lab.root.certificate
 
     @property
     def crl_path(self) -> Path:
@@ -143,7 +160,7 @@ class LabAuthority:
     @property
     def intermediates_pem(self) -> bytes:
         """The lab's intermediate certificates, which an honest receiver sends."""
-        return self._lab.intermediate.pem
+        return self._lab.intermediate.certificate
 
     def issue(
         self, recipe: Recipe, host: str, address: str = "127.0.0.1", *, also: tuple[str, ...] = ()
@@ -158,89 +175,69 @@ class LabAuthority:
         now = self._now()
         known = self._issued.get(wanted)
         if known is None or not timedelta(0) <= now - known.issued_at <= recipe.nearest_date / 2:
-            known = self._issued[wanted] = self._issue_now(recipe, host, address, also, now)
+            from relay.lab.chains import issue_chain
+
+            known = self._issued[wanted] = issue_chain(
+                recipe,
+                recipe.common_name_for(host, address),
+                (*recipe.names_for(host, address), *also),
+                now=now,
+                lab=self._signers_of("lab"),
+                unknown=self._signers_of("unknown"),
+            )
         return known
 
-    def _issue_now(
-        self, recipe: Recipe, host: str, address: str, also: tuple[str, ...], now: datetime
-    ) -> IssuedCertificate:
-        authority, issuer = self._issuer(recipe.issuer)
-        subordinates: list[Signer] = []
-        for number, subordinate in enumerate(recipe.subordinates, start=1):
-            form = CertificateForm(
-                unit=f"{recipe.name} subordinate {number}",
-                not_before=now + subordinate.valid_from,
-                not_after=now + subordinate.valid_until,
-                key=subordinate.key,
-                authority=subordinate.authority,
-                path_length=subordinate.path_length,
-                permits=subordinate.permits,
-            )
-            issuer = issue(form, issuer)
-            subordinates.insert(0, issuer)
-        leaf = issue(
-            CertificateForm(
-                unit=recipe.name,
-                not_before=now + recipe.valid_from,
-                not_after=now + recipe.valid_until,
-                common_name=recipe.common_name_for(host, address),
-                names=(*recipe.names_for(host, address), *also),
-                key=recipe.key,
-                digest=recipe.signature,
-                purpose=recipe.purpose,
-                authority=recipe.authority,
-                extras=recipe.extensions,
-                serial=REVOKED_SERIAL if recipe.revoked else None,
-            ),
-            issuer,
-        )
-        chain: Mapping[Sent, list[Signer]] = {
-            Sent.LEAF: [leaf],
-            Sent.SUBORDINATES: subordinates,
-            Sent.INTERMEDIATE: [authority.intermediate],
-            Sent.ROOT: [authority.root],
-        }
-        return IssuedCertificate(
-            chain_pem=b"".join(signer.pem for sent in recipe.sends for signer in chain[sent]),
-            key_pem=leaf.key_pem,
-            issued_at=now,
-            weak=recipe.key is KeyKind.RSA_1024 or recipe.signature is Digest.SHA1,
+    def renew_revocation_list(self) -> None:
+        """Publish the list anew, unless the file holds one that the lab's intermediate signed.
+
+        Raises AuthorityError.
+        """
+        from relay.lab.revocation import is_list_of, revocation_list
+
+        issuer = self._signers_of("lab").intermediate
+        try:
+            with suppress(FileNotFoundError):
+                if is_list_of(self.crl_path.read_bytes(), issuer):
+                    return
+            self._publish(self.crl_path, revocation_list(issuer, self._now()))
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> AuthorityError:
+        return AuthorityError(
+            f"the lab's certificates can't be kept in {self._directory}: {error.strerror}"
         )
 
-    def _issuer(self, issuer: Issuer) -> tuple[_Authority, Signer | None]:
-        """Return an issuer with its authority; None for a certificate that signs itself."""
-        match issuer:
-            case Issuer.ITSELF:
-                return self._lab, None
-            case Issuer.LAB_ROOT:
-                return self._lab, self._lab.root
-            case Issuer.LAB_INTERMEDIATE:
-                return self._lab, self._lab.intermediate
-            case Issuer.UNKNOWN_ROOT:
-                return self._unknown, self._unknown.root
-            case Issuer.UNKNOWN_INTERMEDIATE:
-                return self._unknown, self._unknown.intermediate
-            case _:
-                assert_never(issuer)
+    def _signers_of(self, name: str) -> Signers:
+        known = self._signers.get(name)
+        if known is None:
+            authority = self._lab if name == "lab" else self._unknown
+            try:
+                known = self._signers[name] = authority.signers()
+            except ValueError as error:
+                raise self._damaged(name) from error
+        return known
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}-authority-{_FILE_VERSION}.json"
+
+    def _damaged(self, name: str) -> AuthorityError:
+        return AuthorityError(
+            f"{self._path(name)} is not an authority of the lab; delete it, and it is made anew"
+        )
 
     def _load_or_make(self, name: str) -> _Authority:
-        path = self._directory / f"{name}-authority-{_FILE_VERSION}.json"
+        path = self._path(name)
         if not path.exists():
+            # A list that another authority signed is of no use to the new one.
+            self.crl_path.unlink(missing_ok=True)
             # A hard link is made by one process only; the other one reads what that one made.
             with self._written(_Authority.make(name).to_json()) as new, suppress(FileExistsError):
                 os.link(new, path)
         try:
             return _Authority.from_json(path.read_bytes())
         except (ValueError, KeyError, TypeError) as error:
-            raise AuthorityError(
-                f"{path} is not an authority of the lab; delete it, and it is made anew"
-            ) from error
-
-    def _has_revocation_list(self) -> bool:
-        try:
-            return is_list_of(self.crl_path.read_bytes(), self._lab.intermediate)
-        except FileNotFoundError:
-            return False
+            raise self._damaged(name) from error
 
     def _publish(self, path: Path, content: bytes) -> None:
         """Write a file that everybody may read, unless it is there already."""

@@ -12,18 +12,18 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
-from relay.core.fault_scripts import FaultScript
 from relay.core.routing import HostAddress
 from relay.lab.authority import LabAuthority
 from relay.lab.availability import why_unavailable
 from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_receiver, find_scenario
-from relay.lab.fault_overlay import RunningScripts
-from relay.lab.recipes import Recipe, shipped_recipes
 from relay.lab.scripts import LabScenario, ServeTls
 
 if TYPE_CHECKING:
+    from relay.core.fault_scripts import FaultScript
+    from relay.lab.fault_overlay import RunningScripts
     from relay.lab.listener import Certificate, ScenarioListener
     from relay.lab.received import ReceivedMessage, ReceivedSession
+    from relay.lab.recipes import Recipe
 
 IDLE_SECONDS: Final = 300.0
 """How long a client may stay silent; RFC 5321 section 4.5.3.2.7 asks for five minutes."""
@@ -65,11 +65,11 @@ class Lab:
         self._bind = bind
         self._ports = ports or {}
         self._addresses = addresses or {}
-        self._recipes = recipes or shipped_recipes()
+        self._given_recipes = recipes
         self._hosts = hosts or {}
         self._given_certificates = certificates or {}
         self._idle_seconds = idle_seconds
-        self._fault_scripts = RunningScripts(now)
+        self._fault_scripts: RunningScripts | None = None
         self._listeners: dict[str, ScenarioListener] = {}
         self._endpoints: dict[str, HostAddress] = {}
         self._starting = asyncio.Lock()
@@ -148,7 +148,7 @@ class Lab:
     @property
     def scripts(self) -> tuple[FaultScript, ...]:
         """The fault scripts in force."""
-        return self._fault_scripts.scripts
+        return () if self._fault_scripts is None else self._fault_scripts.scripts
 
     def load_scripts(self, scripts: Sequence[FaultScript]) -> None:
         """Put these fault scripts in the place of all others, from their beginning.
@@ -159,11 +159,11 @@ class Lab:
         for script in scripts:
             if script.scenario not in {*self._listeners, CAPTURE.card.name}:
                 find_receiver(script.scenario)
-        self._fault_scripts.load(scripts)
+        self._running_scripts().load(scripts)
 
     def clear_scripts(self) -> None:
         """Put all fault scripts out of force."""
-        self._fault_scripts.load(())
+        self._running_scripts().load(())
 
     def reset(self) -> None:
         """Forget everything that was received, and begin anew what goes by turns.
@@ -171,7 +171,7 @@ class Lab:
         That includes the fault scripts' counters, times and chance. Receivers and open sessions go
         on.
         """
-        self._fault_scripts.reset()
+        self._running_scripts().reset()
         for listener in self._listeners.values():
             listener.reset()
 
@@ -222,14 +222,28 @@ class Lab:
             return (given,)
         names = scenario.rotation or ((card.recipe,) if card.recipe else ())
         return tuple(
-            partial(self._authority.issue, self._recipes[name], card.host) for name in names
+            partial(self._authority.issue, self._recipe(name), card.host) for name in names
         )
+
+    def _running_scripts(self) -> RunningScripts:
+        if self._fault_scripts is None:
+            # Loaded with the first receiver or script, not with the relay.
+            from relay.lab.fault_overlay import RunningScripts
+
+            self._fault_scripts = RunningScripts(self._now)
+        return self._fault_scripts
+
+    def _recipe(self, name: str) -> Recipe:
+        # All are read with the first of them, not with the relay.
+        from relay.lab.recipes import shipped_recipes
+
+        return (self._given_recipes or shipped_recipes())[name]
 
     def _named_certificate(self, scenario: LabScenario) -> Certificate | None:
         """Return what clients see that send the host's name, where that is something else."""
         match scenario.script.handshake:
             case ServeTls(named_recipe=str() as name):
-                return partial(self._authority.issue, self._recipes[name], scenario.card.host)
+                return partial(self._authority.issue, self._recipe(name), scenario.card.host)
             case _:
                 return None
 
@@ -254,7 +268,7 @@ class Lab:
                 scenario,
                 certificates=certificates or self._certificates(scenario),
                 named_certificate=self._named_certificate(scenario),
-                decide=partial(self._fault_scripts.decide, name),
+                decide=partial(self._running_scripts().decide, name),
                 now=self._now,
                 changed=self._changed,
                 idle_seconds=self._idle_seconds,

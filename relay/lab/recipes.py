@@ -221,9 +221,14 @@ def _counted(name: str) -> Iterator[str]:
         yield f"{name[: found.start()]}{number}{name[found.end() :]}"
 
 
-_ADAPTER: Final = TypeAdapter(Recipe)
 # The parser in C is many times as fast, and there are many recipes; not every system has it.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def _adapter() -> TypeAdapter[Recipe]:
+    # Takes long to make, and a relay may do without any recipe.
+    return TypeAdapter(Recipe)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -235,7 +240,7 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(data, dict) or "name" in data:
         raise RecipeError(f"{path}: a recipe is a mapping without 'name': the file's name is it")
     try:
-        return _ADAPTER.validate_python({"name": path.stem, **data})
+        return _adapter().validate_python({"name": path.stem, **data})
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'recipe'}: {problem['msg']}"

@@ -16,7 +16,7 @@ from relay.core.verdicts import Verdict, judge
 from relay.tls.advise import advise
 from relay.tls.examine import examine
 from relay.tls.examined import ExaminedChains
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

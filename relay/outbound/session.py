@@ -35,7 +35,7 @@ from relay.outbound.transaction import Admitted
 from relay.tls.contexts import ClientContexts
 from relay.tls.examine import examine
 from relay.tls.examined import ExaminedChains
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 __all__ = ["Admitted", "NotAdmitted", "OutboundSession", "SessionOptions"]
 

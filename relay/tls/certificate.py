@@ -26,7 +26,7 @@ from relay.tls.path import CertificationPath, build_path, signature_faults, trus
 from relay.tls.pool import may_be_self_signed
 from relay.tls.purpose import extension_faults, purpose_faults
 from relay.tls.strength import strength_faults
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 from relay.tls.validity import date_faults, revocation_faults
 from relay.tls.verify_codes import explains, fault_for
 

@@ -74,7 +74,7 @@ class ClientContexts:
         examination needs them all the same): TrustError when one cannot be used.
         Handshake errors out of this context carry the peer's chain (`relay.tls.observe`).
         """
-        self._stores.store(policy.trust)
+        self._stores.read(policy.trust)
         key = (policy.minimum_tls, verification(policy))
         if key not in self._contexts:
             self._contexts[key] = self._build(*key)
@@ -90,16 +90,15 @@ class ClientContexts:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             return context
-        store = self._stores.store(verifying.trust)
         context.verify_mode = ssl.CERT_REQUIRED
         context.check_hostname = verifying.names is not NameCheck.AFTERWARDS
         context.hostname_checks_common_name = (
             verifying.names is NameCheck.BY_HANDSHAKE_OR_COMMON_NAME
         )
         context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
-        if store.checks_revocation:
+        if verifying.trust.crl_files:
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-        store.load_into(context)
+        self._stores.load_into(context, verifying.trust)
         return context
 
 

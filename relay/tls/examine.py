@@ -25,7 +25,7 @@ from relay.core.tls_policy import TlsPolicy
 from relay.tls.certificate import in_report_order, remembered_faults
 from relay.tls.examined import ExaminedChains
 from relay.tls.names import reference_names
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 from relay.tls.verify_codes import explains, fault_for
 
 _F = FaultKind

@@ -17,7 +17,7 @@ from OpenSSL import crypto
 
 from relay.tls.path import CertificationPath
 from relay.tls.pool import CertificatePool
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 _NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME (include/openssl/x509_vfy.h), for which pyOpenSSL has no name."""

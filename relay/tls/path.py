@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from relay.core.faults import FaultKind, TlsFault
 from relay.tls.describe import name_text
 from relay.tls.pool import CertificatePool, may_be_self_signed
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 _MAX_LENGTH: Final = 16
 """Longer than any real path; bounds the work that a host can cause."""

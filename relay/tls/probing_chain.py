@@ -22,7 +22,7 @@ from relay.tls.certificate import read_certificate
 from relay.tls.describe import name_text, printable
 from relay.tls.path import PathEnd, SignatureState, build_path, signature_state
 from relay.tls.pool import extension, may_be_self_signed, may_have_issued, self_issued
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 _DAY: Final = 86_400
 

@@ -28,7 +28,8 @@ from relay.core.verdicts import Deliver
 from relay.formats.report import Mark
 from relay.journal.api import MessageRecord, RecipientState, RecipientStatus
 from relay.tls.probing_chain import Validity, view_chain
-from relay.tls.trust import TrustStore, TrustStores
+from relay.tls.trust import TrustStores
+from relay.tls.trust_store import TrustStore
 from relay.web.evidence_query import settings_of, trust_stores
 from relay.web.pages_kit import Badge
 from relay.web.served import ServedRelay

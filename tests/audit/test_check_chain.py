@@ -16,7 +16,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 from relay.tls.path import PathEnd
 from relay.tls.pool import CertificatePool
 from relay.tls.probing_chain import ChainView, IssuedBy, Validity, view_chain
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 NEXT, TRUSTED, NOT_SENT = IssuedBy.NEXT, IssuedBy.TRUSTED, IssuedBy.NOT_SENT
 AT = datetime(2026, 6, 1, tzinfo=UTC)

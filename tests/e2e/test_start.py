@@ -17,6 +17,12 @@ LATER: Final = {
     "fastapi": "the management port",
     "uvicorn": "the management port",
     "jinja2": "the pages",
+    "cryptography": "the first handshake",
+    "OpenSSL": "the first handshake",
+    "trustme": "the lab's authority, where there is none yet",
+    "aiosmtplib.smtp": "the first session with a host",
+    "relay.outbound.session": "the first session with a host",
+    "relay.tls.certificate": "the first session with a host",
     "httpx": "webhooks",
     "rich": "tables of other commands",
     "dns": "looking up MX records",
@@ -28,6 +34,9 @@ LATER: Final = {
     "relay.lab.listener": "the first receiver",
     "relay.lab.wire": "the first receiver",
     "relay.lab.received": "the first receiver",
+    "relay.lab.recipes": "the first receiver",
+    "relay.lab.issuing": "the first receiver",
+    "relay.core.fault_scripts": "fault scripts",
     "relay.config.lint": "relay policy lint",
     "relay.config.fault_script_shape": "fault scripts",
     "relay.web.app": "the management port",
@@ -38,6 +47,21 @@ OF_SERVE: Final = {"relay.cli.serve", "relay.cli.policy"}
 
 
 def test_a_start_loads_what_it_needs_and_no_other_command(tmp_path: Path) -> None:
+    _start(tmp_path)
+    loaded = _start(tmp_path)
+    # What comes behind the banner's module comes behind the first greeting.
+    before = set(loaded[: loaded.index("relay.cli.banner")])
+    assert {"relay.engine.relay", "relay.inbound.listeners", "aiosmtpd.smtp"} <= before
+    assert {name: use for name, use in LATER.items() if name in before} == {}
+    others = _modules(get_command(app)) - OF_SERVE
+    assert len(others) > 12
+    assert others & set(loaded) == set()
+    # Nobody's mail waits for it.
+    assert {"cryptography", "relay.outbound.session"} <= set(loaded)
+
+
+def _start(tmp_path: Path) -> list[str]:
+    """Start a relay, the first time with new certificates; return what it loads, in order."""
     told = tmp_path / "told"
     ports = ("--smtp-port", "0", "--smtps-port", "0", "--submission-port", "0")
     with (
@@ -52,12 +76,7 @@ def test_a_start_loads_what_it_needs_and_no_other_command(tmp_path: Path) -> Non
         assert any("Ctrl-C stops" in line for line in process.stdout)
         process.terminate()
         process.communicate(timeout=30)
-    loaded = set(re.findall(r"^import time:.*\| +(\S+)$", told.read_text(), re.MULTILINE))
-    assert {"relay.engine.relay", "relay.inbound.listeners", "aiosmtpd.smtp"} <= loaded
-    assert {name: use for name, use in LATER.items() if name in loaded} == {}
-    others = _modules(get_command(app)) - OF_SERVE
-    assert len(others) > 12
-    assert others & loaded == set()
+    return re.findall(r"^import time:.*\| +(\S+)$", told.read_text(), re.MULTILINE)
 
 
 def _modules(command: Any) -> set[str]:

@@ -242,14 +242,26 @@ def test_the_revocation_list_is_there_before_the_revoked_certificate(tmp_path: P
 def test_a_list_of_another_lab_is_replaced(tmp_path: Path) -> None:
     ours, theirs = LabAuthority(tmp_path / "a"), LabAuthority(tmp_path / "b")
     own = ours.crl_path.read_bytes()
+    ours.renew_revocation_list()
     assert LabAuthority(tmp_path / "a").crl_path.read_bytes() == own
     for wrong in (theirs.crl_path.read_bytes(), b"no list at all"):
         ours.crl_path.write_bytes(wrong)
-        replaced = LabAuthority(tmp_path / "a").crl_path.read_bytes()
-        issuer = x509.load_pem_x509_certificate(ours.intermediates_pem)
-        key = issuer.public_key()
-        assert isinstance(key, ec.EllipticCurvePublicKey)
-        assert x509.load_pem_x509_crl(replaced).is_signature_valid(key)
+        LabAuthority(tmp_path / "a").renew_revocation_list()
+        assert _signed_the_list(ours)
+
+
+def test_a_new_authority_comes_with_a_list_of_its_own(tmp_path: Path) -> None:
+    first = LabAuthority(tmp_path)
+    (tmp_path / "lab-authority-2.json").unlink()
+    second = LabAuthority(tmp_path)
+    assert second.root_pem != first.root_pem
+    assert _signed_the_list(second)
+
+
+def _signed_the_list(authority: LabAuthority) -> bool:
+    key = x509.load_pem_x509_certificate(authority.intermediates_pem).public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return x509.load_pem_x509_crl(authority.crl_path.read_bytes()).is_signature_valid(key)
 
 
 @pytest.mark.parametrize(
@@ -388,6 +400,15 @@ def test_a_damaged_authority_is_named_not_replaced(tmp_path: Path, content: byte
     with pytest.raises(AuthorityError, match=r"lab-authority-2\.json .* delete it"):
         LabAuthority(tmp_path)
     assert path.read_bytes() == content
+
+
+def test_a_key_that_can_not_be_read_is_named_when_it_is_needed(tmp_path: Path) -> None:
+    LabAuthority(tmp_path)
+    path = tmp_path / "lab-authority-2.json"
+    path.write_text(path.read_text().replace("BEGIN PRIVATE KEY", "BEGIN SOMETHING"))
+    authority = LabAuthority(tmp_path)
+    with pytest.raises(AuthorityError, match=r"lab-authority-2\.json .* delete it"):
+        authority.issue(shipped_recipes()["good"], HOST)
 
 
 def test_a_directory_that_can_not_be_is_one_clear_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from tls_authority import (
     HOST,
     Recipe,
@@ -129,6 +130,14 @@ def test_the_lab_is_asked_only_by_policies_that_trust_it() -> None:
     stores.store(TrustAnchors(lab=True))
     stores.store(TrustAnchors(lab=True))
     assert asked == ["root"]
+
+
+def test_the_lab_s_anchors_are_the_same_for_both_judges() -> None:
+    stores = TrustStores(WORLD.root.pem.encode, lab_intermediates=WORLD.intermediate.pem.encode)
+    context = ClientContexts(stores).context(TlsPolicy.for_setting(VERIFY))
+    loaded = context.get_ca_certs(binary_form=True)
+    trusted = stores.store(TlsPolicy.for_setting(VERIFY).trust).anchors.certificates
+    assert loaded == [anchor.public_bytes(Encoding.DER) for anchor in trusted] != []
 
 
 def test_system_anchors_are_the_same_for_both_judges() -> None:

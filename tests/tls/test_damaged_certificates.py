@@ -16,7 +16,8 @@ from relay.lab.recipes import shipped_recipes
 from relay.tls.certificate import chain_faults, read_certificate
 from relay.tls.names import reference_names
 from relay.tls.probing_chain import view_chain
-from relay.tls.trust import TrustStore, TrustStores
+from relay.tls.trust import TrustStores
+from relay.tls.trust_store import TrustStore
 
 HOST = "mx.good.lab.test"
 END = "-----END CERTIFICATE-----\n"

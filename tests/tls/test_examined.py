@@ -20,7 +20,7 @@ from relay.tls.advise import advise
 from relay.tls.examine import examine
 from relay.tls.examined import ExaminedChains, Result
 from relay.tls.pool import CertificatePool
-from relay.tls.trust import TrustStore
+from relay.tls.trust_store import TrustStore
 
 POLICY = TlsPolicy.for_setting(TlsSetting.REQUIRED_VERIFY)
 SECOND = timedelta(seconds=1)
