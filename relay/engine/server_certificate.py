@@ -42,7 +42,7 @@ def lab_certificate(
         issued = authority.issue(recipe, hostname, also=_ALSO)
         _write_private(kept.chain, issued.chain_pem)
         _write_private(kept.key, issued.key_pem)
-        renewal = issued.issued_at + recipe.nearest_date / 2
+        renewal = issued.issued_at + recipe.valid_until / 2
         told = {
             "issued": issued.issued_at.isoformat(),
             "renew": renewal.isoformat(),

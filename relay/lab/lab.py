@@ -234,7 +234,6 @@ class Lab:
         return self._fault_scripts
 
     def _recipe(self, name: str) -> Recipe:
-        # All are read with the first of them, not with the relay.
         from relay.lab.recipes import shipped_recipes
 
         return (self._given_recipes or shipped_recipes())[name]
@@ -251,9 +250,6 @@ class Lab:
         self, scenario: LabScenario, certificates: tuple[Certificate, ...] | None = None
     ) -> HostAddress:
         """Start a receiver, with the certificates of its card unless others are given."""
-        # What receivers are made of is loaded with the first of them, not with the relay.
-        from relay.lab.listener import ScenarioListener
-
         name = scenario.card.name
         if host := self._hosts.get(name):
             scenario = replace(scenario, card=replace(scenario.card, host_name=host))
@@ -264,6 +260,10 @@ class Lab:
                 return self._endpoints[name]
             if reason := why_unavailable(scenario):
                 raise ScenarioUnavailable(reason)
+            if not self._listeners:
+                await asyncio.to_thread(_load_receivers)
+            from relay.lab.listener import ScenarioListener
+
             listener = ScenarioListener(
                 scenario,
                 certificates=certificates or self._certificates(scenario),
@@ -284,3 +284,14 @@ class Lab:
             self._listeners[name] = listener
             self._endpoints[name] = address
             return address
+
+
+def _load_receivers() -> None:
+    """Load what receivers and certificates are made of: with the first of them, not with a relay.
+
+    It takes long enough to hold up the mail for other hosts.
+    """
+    from relay.lab import chains, listener  # noqa: F401
+    from relay.lab.recipes import shipped_recipes
+
+    shipped_recipes()
