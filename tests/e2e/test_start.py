@@ -42,8 +42,8 @@ LATER: Final = {
     "relay.web.app": "the management port",
 }
 """What a relay has no use for before somebody asks for it, and what that is."""
-OF_SERVE: Final = {"relay.cli.serve", "relay.cli.policy"}
-"""The modules of commands that `serve` is made of; the option --policy is the second's."""
+OF_SERVE: Final = {"relay.cli.serve", "relay.cli.policy", "relay.cli.lab_scripts"}
+"""The modules of commands that `serve` is made of: itself, --policy and --lab-script."""
 
 
 def test_a_start_loads_what_it_needs_and_no_other_command(tmp_path: Path) -> None:
