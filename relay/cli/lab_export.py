@@ -13,7 +13,10 @@ from relay.cli.lab_serve import AddressesOption, FixedPortOption, ListenOption, 
 def lab_export(
     *,
     target: Annotated[
-        str, typer.Option("--for", help="postfix, postfix-tls (verifies), exim, haraka or hosts.")
+        str,
+        typer.Option(
+            "--for", help="postfix, postfix-tls (verifies), exim, haraka, relaylab or hosts."
+        ),
     ],
     listen: ListenOption = "127.0.0.1",
     base_port: FixedPortOption = 2600,

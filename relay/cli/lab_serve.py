@@ -270,6 +270,7 @@ def _lines(running: _Running) -> list[str]:
         "  Postfix      relay lab export --for postfix",
         "  Exim         relay lab export --for exim",
         "  Haraka       relay lab export --for haraka",
+        "  Relaylab     relay lab export --for relaylab",
         *(f"  {'' if at else 'over HTTP':<12} {line}" for at, line in enumerate(running.web_lines)),
         "Their certificates come from this root, for clients that verify:",
         f"  {running.root}",

@@ -8,8 +8,10 @@ from typing import Final, assert_never
 
 from relay.core.routing import LAB_DOMAIN, HostAddress
 from relay.core.salesforce import BOUNCE_DOMAIN
+from relay.core.scenarios import ReachedBy
 from relay.core.settings import TlsMode
-from relay.lab.catalogue import SCENARIOS
+from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS
+from relay.lab.scripts import ServerName, ServeTls
 
 WRAPPER_CLIENT: Final = "relaylab-smtps"
 """The name under which Postfix's master.cf must have a client that begins with TLS."""
@@ -27,6 +29,8 @@ class ExportFor(Enum):
     """A router with driver manualroute (Exim specification, chapter 20)."""
     HARAKA = "haraka"
     """Routes of the plugin queue/smtp_forward (config/smtp_forward.ini), as Haraka 3 has them."""
+    RELAYLAB = "relaylab"
+    """A policy file for a relay of this kind that has not started the receivers itself."""
     HOSTS = "hosts"
     """A hosts file (hosts(5))."""
 
@@ -42,6 +46,8 @@ def export(places: Mapping[str, HostAddress], target: ExportFor) -> Iterator[str
             yield from _exim(places)
         case ExportFor.HARAKA:
             yield from _haraka(places)
+        case ExportFor.RELAYLAB:
+            yield from _relaylab(places)
         case ExportFor.HOSTS:
             for name, place in places.items():
                 yield f"{place.address} {SCENARIOS[name].host}"
@@ -115,6 +121,42 @@ def _haraka(places: Mapping[str, HostAddress]) -> Iterator[str]:
         # A section without these two keeps none of the main section's values.
         yield "enable_tls=true"
         yield "enable_outbound=true"
+
+
+def _relaylab(places: Mapping[str, HostAddress]) -> Iterator[str]:
+    yield "# relay serve --policy FILE"
+    yield "tls: Required Verify"
+    yield "# `lab` is the root of the relay's own lab, and of this one where both have one state"
+    yield "# directory; elsewhere name a copy of the file that `relay certs ca` tells of."
+    yield "trust: [lab]"
+    yield "# To an address no name is sent in the ClientHello. What looks at that name is left to"
+    yield "# the relay's own lab:"
+    routed: dict[str, HostAddress] = {}
+    for name, place in places.items():
+        if _depends_on_name_sent(name):
+            yield f"#   {SCENARIOS[name].mail_domain}"
+        else:
+            routed[name] = place
+    yield "routes:"
+    for name, place in routed.items():
+        address = f"[{place.address}]" if ":" in place.address else place.address
+        scheme = "smtps" if place.mode is TlsMode.IMPLICIT else "smtp"
+        yield f'  - {{match: {SCENARIOS[name].mail_domain}, to: "{scheme}://{address}:{place.port}"}}'
+    yield "rules:"
+    for name in routed:
+        card = SCENARIOS[name]
+        if card.reached_by is ReachedBy.NAME:
+            yield f"  - {{match: {card.mail_domain}, names: [{card.host}]}}"
+
+
+def _depends_on_name_sent(name: str) -> bool:
+    match LAB_SCENARIOS[name].script.handshake:
+        case ServeTls(server_name=ServerName.REQUIRED):
+            return True
+        case ServeTls(named_recipe=named):
+            return named is not None
+        case _:
+            return False
 
 
 def _next_hop(place: HostAddress) -> str:

@@ -1,16 +1,23 @@
-"""A real Postfix that the exported maps alone lead to the lab's receivers."""
+"""What the exported text alone leads to the lab's receivers: a real Postfix, another relay."""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from e2e_command import relay
 from e2e_lab import lab_serving
 from e2e_ports import free_run
+from e2e_relay import Start
 
+from relay.journal.api import MessageRecord
+from relay.lab.authority import LabAuthority
 from relay.lab.catalogue import SCENARIOS
+from relay.lab.exports import ExportFor, export
+from relay.lab.lab import Lab
+from relay.lab.layout import ports_from
 
 sys.path.append(str(Path(__file__).parents[1] / "judges"))  # the Postfix that sends
 
@@ -48,3 +55,44 @@ async def test_postfix_delivers_by_the_exported_maps(tmp_path: Path) -> None:
                 line = await client.until(f"anyone@{name}.lab.test", "status=")
                 assert f"status={result}" in line
             assert "Verified TLS connection established to 127.0.0.1" in client.log
+
+
+ALIKE = (
+    *("good", "no-starttls", "expired", "wrong-host", "untrusted-root", "handshake-drop"),
+    *("implicit-tls", "ip-address-host", "user-unknown", "revoked"),
+)
+
+
+async def test_another_relay_meets_the_lab_by_the_exported_policy(
+    start: Start, tmp_path: Path, certificates: Path
+) -> None:
+    """It makes of each scenario what it makes of its own lab's, and its own lab sees nothing."""
+    places = ports_from(free_run(len(SCENARIOS)))
+    policy = "\n".join(export(places, ExportFor.RELAYLAB))
+    authority = LabAuthority(certificates)
+    ports = {name: place.port for name, place in places.items()}
+    made: list[list[str]] = []
+    async with Lab(authority, now=lambda: datetime.now(UTC), ports=ports) as far:
+        for name in ALIKE:
+            await far.address(name)
+        for text in (policy, "tls: Required Verify"):
+            async with start(text) as running:
+                for name in ALIKE:
+                    await running.send(f"anyone@{SCENARIOS[name].mail_domain}", mark=name)
+                records = [running.record(name) for name in ALIKE]
+                met = [name for name in ALIKE if running.lab.received(name)]
+            made.append([outcome_words(record) for record in records])
+            if text is policy:
+                assert met == []
+                assert [name for name in ALIKE if far.received(name)] == list(ALIKE)
+        assert made[0] == made[1]
+        assert len(far.messages("good")) == 1
+
+
+def outcome_words(record: MessageRecord) -> str:
+    """Return what became of a message, without what only one host calls itself."""
+    (bounce,) = record.bounces or (None,)
+    if bounce is None:
+        return record.recipients[0].state.value
+    faults = " ".join(fault.kind.value for fault in bounce.faults)
+    return f"{bounce.status} {bounce.text} {faults}"

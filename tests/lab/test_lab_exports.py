@@ -12,8 +12,13 @@ import typer
 from typer.testing import CliRunner
 
 from relay.cli import lab
+from relay.config.policy_file import load_policy_text
+from relay.core.addresses import Domain
+from relay.core.destinations import ToHost
+from relay.core.routing import HostAddress
+from relay.core.scenarios import ReachedBy
 from relay.core.settings import TlsMode
-from relay.lab.catalogue import LAB_SCENARIOS
+from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS
 from relay.lab.exports import ExportFor, export
 from relay.lab.layout import own_addresses, ports_from
 
@@ -96,6 +101,35 @@ def test_haraka_gets_a_section_for_each_domain_that_its_plugin_can_reach() -> No
     assert parser.sections() == ["main", "tls", *domains]
     assert "implicit-tls.lab.test" not in parser
     assert "; implicit-tls.lab.test: the plugin can't begin with TLS" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "host"), [((), "127.0.0.1"), (("--listen", "::1"), "::1"), (("--addresses",), None)]
+)
+def test_another_relay_gets_a_policy_without_mistakes(
+    options: tuple[str, ...], host: str | None
+) -> None:
+    text = "\n".join(run("export", "--for", "relaylab", *options))
+    policy = load_policy_text(text, name="exported.yaml", known_scenarios=frozenset(SCENARIOS))
+    places = ports_from(2600, listen=host) if host else own_addresses()
+    found = {}
+    for name, place in places.items():
+        domain = Domain(SCENARIOS[name].mail_domain)
+        way = policy.way(domain, sender=Domain("example.test"))
+        if isinstance(way.route.to, ToHost):
+            found[name] = HostAddress(
+                name=place.name,
+                address=way.route.to.host,
+                port=way.route.to.port,
+                mode=way.route.to.mode,
+            )
+            by_address = SCENARIOS[name].reached_by is ReachedBy.ADDRESS
+            names = way.tls.policy.names.extra
+            assert names == (() if by_address else (SCENARIOS[name].host,)), name
+        else:
+            assert f"#   {domain}" in text.splitlines()
+    left = {"sni-required", "sni-different-certificate"}
+    assert found == {name: place for name, place in places.items() if name not in left}
 
 
 @pytest.mark.judge("exim4")
