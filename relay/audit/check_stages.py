@@ -42,6 +42,14 @@ def stages_of(session: Session) -> tuple[TimedStage, ...]:
     return tuple(_stages(session))
 
 
+def handshake_of(session: Session) -> TimedStage | None:
+    """Return the stage that the TLS handshake was a part of; None where there was none."""
+    for timed in _stages(session):
+        if timed.stage is CheckStage.HANDSHAKE or timed.stage is CheckStage.HANDSHAKE_AND_GREETING:
+            return timed
+    return None
+
+
 def _stages(session: Session) -> Iterator[TimedStage]:
     began = session.started_at
     if session.evidence is None:

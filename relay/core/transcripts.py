@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
+from functools import lru_cache
 from typing import Final
 
 from relay.core.replies import code_text
@@ -99,11 +100,18 @@ class TranscriptLog:
         """Add a server's reply, one line for each of its lines."""
         if code != 334:
             self._in_auth = False
-        if "\n" in text:
-            *parts, text = text.split("\n")
-            for part in parts:
-                self._add(direction, f"{code_text(code)}-{part}", encrypted)
-        self._add(direction, f"{code if code != -1 else code_text(code)} {text}", encrypted)
+        if self._hidden:
+            for line in _lines_of(code, text):
+                self._add(direction, line, encrypted)
+            return
+        # Hosts say the same few replies over and over.
+        lines = _short_reply(code, text) if len(text) <= MAX_LINE else _readable_reply(code, text)
+        self._room -= len(lines)
+        if self._room < 0:
+            lines = lines[: max(0, len(lines) + self._room)]
+        at = self._now()
+        for line in lines:
+            self._kept.append((direction, encrypted, at, line))
 
     def note(self, text: str) -> None:
         """Add a remark of ours: a handshake's end, a message's size, a verdict."""
@@ -134,8 +142,30 @@ class TranscriptLog:
             return
         if self._hidden:
             text = self.without_secrets(text)
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-        if len(text) > MAX_LINE:
-            text = f"{text[:MAX_LINE]} [{len(text) - MAX_LINE} more characters]"
-        self._kept.append((direction, encrypted, self._now(), text))
+        self._kept.append((direction, encrypted, self._now(), _readable(text)))
+
+
+def _readable(text: str) -> str:
+    """Return one line's text printable, and cut."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if len(text) > MAX_LINE:
+        text = f"{text[:MAX_LINE]} [{len(text) - MAX_LINE} more characters]"
+    return text
+
+
+def _lines_of(code: int, text: str) -> tuple[str, ...]:
+    """Return the lines of a reply."""
+    said = code_text(code)
+    *parts, last = text.split("\n")
+    return (*(f"{said}-{part}" for part in parts), f"{said} {last}")
+
+
+def _readable_reply(code: int, text: str) -> tuple[str, ...]:
+    """Return the lines of a reply as they are kept."""
+    return tuple(_readable(line) for line in _lines_of(code, text))
+
+
+@lru_cache(256)
+def _short_reply(code: int, text: str) -> tuple[str, ...]:
+    return _readable_reply(code, text)

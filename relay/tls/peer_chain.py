@@ -19,6 +19,13 @@ class ChainKeepingObject(ssl.SSLObject):
     Given to a context as `sslobject_class` (a documented hook of `ssl.SSLContext`).
     """
 
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Return the peer's certificate as DER; None where its fields are asked for.
+
+        asyncio asks for them behind each handshake, and nobody reads them: `peer_chain` has more.
+        """
+        return super().getpeercert(binary_form=True) if binary_form else None
+
     def do_handshake(self) -> None:
         try:
             super().do_handshake()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from relay.audit.check_stages import CheckStage, stages_of
+from relay.audit.check_stages import handshake_of
 from relay.core.evidence import HandshakeDone, HandshakeFailed, NotTried
 from relay.core.outcomes import Deferred, Delivered, Failed
 from relay.core.records import Attempt, Bounce, Session
@@ -21,7 +21,6 @@ CODES: Final = 100
 """Different codes that are told apart."""
 OTHER: Final = "other"
 NONE: Final = "none"
-_HANDSHAKES: Final = (CheckStage.HANDSHAKE, CheckStage.HANDSHAKE_AND_GREETING)
 
 
 class Histogram:
@@ -100,6 +99,5 @@ class Tally:
                 self.sessions[session.direction.value, kind, NONE] += 1
             case _:
                 assert_never(handshake)
-        for timed in stages_of(session):
-            if timed.stage in _HANDSHAKES:
-                self.handshakes.observe(timed.seconds)
+        if (timed := handshake_of(session)) is not None:
+            self.handshakes.observe(timed.seconds)

@@ -68,3 +68,20 @@ def test_lines_tell_who_spoke_when_and_whether_tls_protected_it() -> None:
         "~~> 235 2.7.0 Ok",
         "<-- NOOP",
     ]
+
+
+def test_of_a_reply_is_kept_what_there_is_room_for() -> None:
+    log = TranscriptLog(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    for number in range(MAX_LINES - 1):
+        log.note(str(number))
+    log.reply(Direction.RECEIVED, 250, "a\nb\nc", encrypted=False)
+    log.reply(Direction.RECEIVED, 250, "d", encrypted=False)
+    assert [line.text for line in log.lines[-2:]] == ["250-a", "3 more lines were not kept"]
+
+
+def test_a_secret_in_a_reply_is_hidden_also_where_the_reply_was_said_before() -> None:
+    for secrets, kept in (((), "535-no opensesame"), (("opensesame",), "535-no [redacted]")):
+        log = TranscriptLog(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        log.hide(*secrets)
+        log.reply(Direction.RECEIVED, 535, "no opensesame\n\x1b", encrypted=False)
+        assert [line.text for line in log.lines] == [kept, "535 \\x1b"]
