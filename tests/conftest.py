@@ -1,14 +1,18 @@
-"""What every test shares: outside judges, the rule that CI skips none of them, and the loop."""
+"""What every test shares: helpers, outside judges, the rule that CI skips none, and the loop."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Each module of the tests has a name of its own, so that all rooms can share their helpers.
+sys.path += [str(room) for room in sorted(Path(__file__).parent.iterdir()) if room.is_dir()]
 
 LOOP = "RELAY_TEST_LOOP"
 """The environment variable that names the event loop of all tests: asyncio (default) or uvloop."""

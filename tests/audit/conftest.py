@@ -1,15 +1,12 @@
-"""Helpers that other rooms of the tests have already: a client by tlslite-ng, the command."""
+"""Fixtures of the tests of demo, check, prove and what-if."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
-sys.path += [str(Path(__file__).parents[1] / room) for room in ("lab", "e2e")]
 
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab

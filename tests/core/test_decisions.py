@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typed_tables import rows
 
 from relay.core.codebook_data import SALESFORCE
 from relay.core.evidence import (
@@ -30,9 +31,8 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 DONE = HandshakeDone(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384")
 
 
-def rows(name: str) -> list[list[str]]:
-    lines = (HERE / name).read_text().splitlines()
-    return [[c.strip() for c in line.split("|")] for line in lines if line and line[0] != "#"]
+def read(name: str) -> list[list[str]]:
+    return rows((HERE / name).read_text())
 
 
 def evidence(
@@ -100,7 +100,7 @@ COLUMNS = {
 }
 CELLS = [
     (row[0], column, expected)
-    for row in rows("decisions.txt")
+    for row in read("decisions.txt")
     for column, expected in zip(COLUMNS, row[1:], strict=True)
 ]
 
@@ -135,11 +135,11 @@ def test_decision(host: str, column: str, expected: str) -> None:
 
 
 def test_table_names_every_host_and_setting() -> None:
-    assert [row[0] for row in rows("decisions.txt")] == list(HOSTS)
+    assert [row[0] for row in read("decisions.txt")] == list(HOSTS)
     assert len(CELLS) == len(HOSTS) * len(COLUMNS)
 
 
-@pytest.mark.parametrize(("host", "text"), rows("texts.txt"))
+@pytest.mark.parametrize(("host", "text"), read("texts.txt"))
 def test_text(host: str, text: str) -> None:
     policy = COLUMNS["required-verify"]
     verdict = judge(policy, *HOSTS[host])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from typed_tables import rows
 
 from relay.core.codebook_data import CODE_BOOKS
 from relay.core.outcomes import Failed, LocalProblem, LocalRefusal, Scope, outcome_of, scope_of
@@ -50,11 +51,7 @@ pardot        | this-relay     | 451 4.7.5 | negotiation failed | 9 | soft | eno
 off           | recipient-host | 550 5.1.1 | user unknown       | 0 | hard | not-active
 """
 FLAGGING = {"any-failure", "hard-bounce", "user-unknown", "enough-soft-bounces"}
-ROWS = [
-    tuple(cell.strip() for cell in line.split("|"))
-    for line in TABLE.splitlines()
-    if line and not line.startswith("#")
-]
+ROWS = rows(TABLE)
 
 
 def view(

@@ -10,6 +10,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+import typed_tables
 from e2e_relay import Running, Start, TurnedClock, Watcher
 from typer.testing import CliRunner
 
@@ -36,9 +37,8 @@ def tables() -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for section in FILE.read_text("utf-8").split("\n[")[1:]:
         name, _, rest = section.partition("]\n")
-        lines = [ln for ln in rest.splitlines() if ln.strip() and not ln.startswith("#")]
-        head, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
-        found[name] = [dict(zip(head, row, strict=True)) for row in rows]
+        head, *others = typed_tables.rows(rest)
+        found[name] = [dict(zip(head, row, strict=True)) for row in others]
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from e2e_command import relay
 from e2e_lab import lab_serving
 from e2e_ports import free_run
 from e2e_relay import Start
+from judge_postfix_client import postfix_by_maps
 
 from relay.journal.api import MessageRecord
 from relay.lab.authority import LabAuthority
@@ -18,10 +18,6 @@ from relay.lab.catalogue import SCENARIOS
 from relay.lab.exports import ExportFor, export
 from relay.lab.lab import Lab
 from relay.lab.layout import ports_from
-
-sys.path.append(str(Path(__file__).parents[1] / "judges"))  # the Postfix that sends
-
-from judge_postfix_client import postfix_by_maps
 
 MESSAGE = b"Subject: By an exported map\r\n\r\nx\r\n"
 

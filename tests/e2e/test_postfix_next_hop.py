@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from e2e_postfix import postfix
 from e2e_relay import Start
+from typed_tables import cells
 
 from relay.core.settings import TlsSetting
 from relay.lab.authority import IssuedCertificate, LabAuthority
@@ -14,14 +15,14 @@ from relay.lab.recipes import shipped_recipes
 
 # Typed by hand. clear and tls: Postfix stored the message, and says so of the session in the trace
 # header that it wrote; a code: it stored nothing and saw neither MAIL nor DATA.
-EXPECTED = """
+EXPECTED = cells("""
 setting          | trusted | untrusted | none
 off              | clear   | clear     | clear
 preferred        | tls     | tls       | clear
 preferred-verify | tls     | 451 4.7.5 | clear
 required         | tls     | tls       | 451 4.7.6
 required-verify  | tls     | 451 4.7.5 | 451 4.7.6
-"""
+""")
 
 
 def pem(issued: IssuedCertificate) -> bytes:
@@ -35,12 +36,6 @@ async def test_postfix_gets_what_each_setting_allows(start: Start, certificates:
         "trusted": pem(authority.issue(recipes["good"], "localhost")),
         "untrusted": pem(authority.issue(recipes["untrusted-root"], "localhost")),
         "none": None,
-    }
-    rows = [[c.strip() for c in line.split("|")] for line in EXPECTED.strip().splitlines()]
-    expected = {
-        (row[0], host): cell
-        for row in rows[1:]
-        for host, cell in zip(rows[0][1:], row[1:], strict=True)
     }
     got: dict[tuple[str, str], str] = {}
     async with postfix(hosts) as host:
@@ -72,7 +67,7 @@ async def test_postfix_gets_what_each_setting_allows(start: Start, certificates:
                     assert "data=" not in last
                     assert "auth=" not in last
                 _empty(host.base / "mail/inbox/new")
-    assert got == expected
+    assert got == EXPECTED
 
 
 def _empty(directory: Path) -> None:

@@ -29,6 +29,19 @@ USERS = Credentials(
 
 
 @dataclass
+class HeldAnswer:
+    """Answers when it may `go_on`; `begun` is released by each message that waits for it."""
+
+    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, _: Incoming) -> CodeEntry:
+        self.begun.release()
+        await self.go_on.wait()
+        return TAKEN
+
+
+@dataclass
 class Client:
     """A raw connection. It has no opinion on SMTP beyond reply lines."""
 

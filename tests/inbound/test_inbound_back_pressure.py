@@ -7,11 +7,10 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from inbound_harness import TAKEN, Client, House, OpenHouse, spoken
+from inbound_harness import TAKEN, Client, HeldAnswer, House, OpenHouse, spoken
 
-from relay.core.codebook import CodeEntry
 from relay.inbound.adapter import RelaySMTP
-from relay.inbound.incoming import Incoming, ListenerKind
+from relay.inbound.incoming import ListenerKind
 from relay.inbound.limits import InboundLimits
 from relay.inbound.lines import ClientInput, EndlessLine, LineTooLong
 
@@ -60,25 +59,18 @@ async def test_one_session_too_many_is_told_to_come_again(open_house: OpenHouse)
 
 
 async def test_messages_that_wait_for_their_answer_count_as_held(open_house: OpenHouse) -> None:
-    go_on = asyncio.Event()
-    begun = asyncio.Semaphore(0)
-
-    async def slowly(_: Incoming) -> CodeEntry:
-        begun.release()
-        await go_on.wait()
-        return TAKEN
-
-    house = await open_house(answer=slowly, limits=InboundLimits(buffered=1000))
+    held = HeldAnswer()
+    house = await open_house(answer=held, limits=InboundLimits(buffered=1000))
     waiting = [await house.connect() for _ in range(2)]
     for client in waiting:
         await client.begin_message()
         await client.send(b"x" * 400 + b"\r\n.\r\n")
-        await begun.acquire()
+        await held.begun.acquire()
     late = await house.connect()
     for _ in range(3):
         await late.begin_message()
         assert (await late.say(b"x" * 400 + b"\r\n.\r\n")).startswith("452 4.3.1 ")
-    go_on.set()
+    held.go_on.set()
     for client in waiting:
         assert await client.reply() == str(TAKEN)
     assert house.listeners._service.buffered.octets == 0

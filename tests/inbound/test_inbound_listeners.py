@@ -7,7 +7,7 @@ import socket
 from datetime import UTC, datetime
 
 import pytest
-from inbound_harness import TAKEN, House, OpenHouse, spoken
+from inbound_harness import TAKEN, HeldAnswer, House, OpenHouse, spoken
 
 from relay.core.codebook import CodeEntry
 from relay.inbound.credentials import Credentials
@@ -110,18 +110,12 @@ async def test_stop_tells_idle_clients(kind: ListenerKind, house: House) -> None
 
 
 async def test_stop_lets_an_accept_in_progress_finish(open_house: OpenHouse) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slowly(_: Incoming) -> CodeEntry:
-        begun.set()
-        await go_on.wait()
-        return TAKEN
-
-    house = await open_house(answer=slowly)
+    held = HeldAnswer()
+    house = await open_house(answer=held)
     client = await house.connect()
     await client.begin_message()
     await client.send(b".\r\nMAIL FROM:<next@b.test>\r\n")
-    await begun.wait()
+    await held.begun.acquire()
     port = house.endpoint(ListenerKind.SMTP).port
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(house.listeners.stop(10))
@@ -129,7 +123,7 @@ async def test_stop_lets_an_accept_in_progress_finish(open_house: OpenHouse) -> 
         await asyncio.sleep(0)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
-        go_on.set()
+        held.go_on.set()
         assert await client.reply() == "250 2.0.0 Ok: taken"
         assert (await client.reply()).startswith("421 4.3.2 ")
     assert len(house.accepted) == 1

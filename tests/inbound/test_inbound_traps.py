@@ -8,7 +8,7 @@ import socket
 import ssl
 
 import pytest
-from inbound_harness import TAKEN, House, OpenHouse, spoken
+from inbound_harness import TAKEN, HeldAnswer, House, OpenHouse, spoken
 
 from relay.core.codebook import CodeEntry
 from relay.core.evidence import HandshakeDone, HandshakeFailed, HandshakeProblem
@@ -52,18 +52,12 @@ async def test_a_lost_connection_elsewhere_is_not_the_clients(open_house: OpenHo
 async def test_cancellation_the_client_leaves_while_its_message_is_accepted(
     how: str, open_house: OpenHouse
 ) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slowly(_: Incoming) -> CodeEntry:
-        begun.set()
-        await go_on.wait()
-        return TAKEN
-
-    house = await open_house(answer=slowly)
+    held = HeldAnswer()
+    house = await open_house(answer=held)
     client = await house.connect()
     await client.begin_message()
     await client.send(b"text\r\n.\r\n")
-    await begun.wait()
+    await held.begun.acquire()
     if how == "reset":
         client.writer.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
@@ -72,7 +66,7 @@ async def test_cancellation_the_client_leaves_while_its_message_is_accepted(
     else:
         client.writer.write_eof()
     assert house.sessions == []
-    go_on.set()
+    held.go_on.set()
     if how == "half-close":
         assert await client.reply() == "250 2.0.0 Ok: taken"
     session = await house.ended()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from e2e_relay import Start, text_message
 from judge_exim import exim
+from typed_tables import cells
 
 from relay.core.settings import TlsSetting
 from relay.lab.authority import IssuedCertificate, LabAuthority
@@ -16,20 +17,14 @@ PROGRAM = Path(__file__).parents[2] / ".cache/exim/usr/sbin/exim4"
 
 # Typed by hand. clear and tls: Exim stored the message, and says so of the session in its log and
 # in the trace header that it wrote; a code: it stored nothing and saw no MAIL.
-EXPECTED = """
+EXPECTED = cells("""
 setting          | trusted | untrusted | none
 off              | clear   | clear     | clear
 preferred        | tls     | tls       | clear
 preferred-verify | tls     | 451 4.7.5 | clear
 required         | tls     | tls       | 451 4.7.6
 required-verify  | tls     | 451 4.7.5 | 451 4.7.6
-"""
-ROWS = [[cell.strip() for cell in line.split("|")] for line in EXPECTED.strip().splitlines()]
-CELLS = {
-    (row[0], host): cell
-    for row in ROWS[1:]
-    for host, cell in zip(ROWS[0][1:], row[1:], strict=True)
-}
+""")
 
 
 def pem(issued: IssuedCertificate) -> bytes:
@@ -75,4 +70,4 @@ async def test_exim_gets_what_each_setting_allows(start: Start, certificates: Pa
                     seen = await host.until_without_mail(name, before + 1)
                     assert [c <= {"EHLO", "STARTTLS", "QUIT"} for c in seen[before:]] == [True]
                     assert not any(f"<{mark}@".encode() in m for m in host.stored())
-    assert got == CELLS
+    assert got == EXPECTED

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from e2e_relay import text_message
 from judge_postfix_client import PostfixClient, postfix_by_level
+from typed_tables import rows
 
 from relay.core.scenarios import Family
 from relay.lab.authority import LabAuthority
@@ -84,9 +85,8 @@ TOO_PATIENT = {"greeting-silence", "data-silence", "handshake-slow"}
 FAMILIES = {Family.STARTTLS, Family.HANDSHAKE, Family.SMTP}
 
 
-def rows() -> dict[str, tuple[str, str]]:
-    cells = ([c.strip() for c in line.split("|")] for line in FIRST_TRY.strip().splitlines())
-    return {name: (" ".join(status.split()), words) for name, status, words in cells}
+def first_try() -> dict[str, tuple[str, str]]:
+    return {name: (" ".join(status.split()), words) for name, status, words in rows(FIRST_TRY)}
 
 
 def first_tries(postfix: PostfixClient) -> Mapping[str, tuple[str, str]]:
@@ -99,14 +99,14 @@ def first_tries(postfix: PostfixClient) -> Mapping[str, tuple[str, str]]:
 
 
 def test_the_table_names_the_families() -> None:
-    assert set(rows()) | TOO_PATIENT == {
+    assert set(first_try()) | TOO_PATIENT == {
         name for name, card in SCENARIOS.items() if card.family in FAMILIES
     }
 
 
 @pytest.mark.judge("postfix", root=True)
 async def test_postfix_meets_what_is_meant(tmp_path: Path) -> None:
-    authority, expected = LabAuthority(tmp_path), rows()
+    authority, expected = LabAuthority(tmp_path), first_try()
     async with Lab(authority, now=lambda: datetime.now(UTC)) as lab:
         routes = {
             f"{name}.lab.test": ("encrypt", (await lab.address(name)).port) for name in expected

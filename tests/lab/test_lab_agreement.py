@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from lab_sessions import open_session
 
 from relay.core.addresses import parse_domain
 from relay.core.advisories import AdvisoryKind
 from relay.core.outcomes import DnsProblem, Stage
-from relay.core.routing import Hop
 from relay.core.scenarios import Scenario
 from relay.core.settings import TlsSetting
 from relay.core.tls_policy import TlsPolicy
@@ -17,18 +17,10 @@ from relay.lab.authority import LabAuthority
 from relay.lab.catalogue import LAB_SCENARIOS
 from relay.lab.lab import Lab
 from relay.lab.outlook import foretell
-from relay.outbound.opening import SessionOptions
-from relay.outbound.session import NotAdmitted, OutboundSession
-from relay.tls.contexts import ClientContexts
-from relay.tls.trust import TrustStores
+from relay.outbound.session import NotAdmitted
 
-OPTIONS = SessionOptions(
-    local_hostname="relay.test",
-    connect_timeout=timedelta(seconds=5),
-    # The only wait that is ever used up is that for a receiver which says nothing, or too slowly.
-    command_timeout=timedelta(seconds=2),
-    allow_external=False,
-)
+PATIENCE = timedelta(seconds=2)
+"""The only wait that is ever used up is that for a receiver which says nothing, or too slowly."""
 BEFORE_TLS = {Stage.BANNER, Stage.EHLO}
 """Where a session ends before there is anything to judge."""
 
@@ -46,19 +38,8 @@ def expected_advisories(card: Scenario, policy: TlsPolicy) -> list[AdvisoryKind]
 async def test_a_session_finds_what_the_card_says(
     lab: Lab, authority: LabAuthority, name: str, setting: TlsSetting
 ) -> None:
-    card, host = LAB_SCENARIOS[name].card, await lab.address(name)
-    stores = TrustStores(
-        lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
-    )
-    policy = TlsPolicy.for_setting(setting)
-    session = await OutboundSession.open(
-        Hop(host=host.name, address=host.address, port=host.port, mode=host.mode),
-        policy,
-        options=OPTIONS,
-        contexts=ClientContexts(stores),
-        now=lambda: datetime.now(UTC),
-        session_id="test",
-    )
+    card, policy = LAB_SCENARIOS[name].card, TlsPolicy.for_setting(setting)
+    session, stores = await open_session(lab, authority, name, policy, patience=PATIENCE)
     if card.stage in BEFORE_TLS:
         await session.close()
         assert session.failure is not None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import pytest
 from lab_judgements import JUDGEMENTS
+from lab_programs import run
 
 from relay.core.routing import HostAddress
 from relay.core.scenarios import Family
@@ -16,18 +16,6 @@ from relay.lab.catalogue import SCENARIOS
 from relay.lab.lab import Lab
 
 
-async def output_of(*command: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(20):
-        output, _ = await process.communicate(b"QUIT\r\n")
-    return output.decode("utf-8", "replace")
-
-
 async def s_client(host: HostAddress, authority: LabAuthority, *more: str) -> set[int]:
     """Return every verify error that OpenSSL's client reports."""
     wanted = (
@@ -35,7 +23,7 @@ async def s_client(host: HostAddress, authority: LabAuthority, *more: str) -> se
         if host.name == host.address
         else ("-verify_hostname", host.name, "-servername", host.name)
     )
-    output = await output_of(
+    _, output = await run(
         *("openssl", "s_client", "-connect", f"{host.address}:{host.port}", *wanted),
         *(("-starttls", "smtp") if host.mode is TlsMode.STARTTLS else ()),
         *("-CAfile", str(authority.root_path), "-x509_strict", *more),
@@ -64,7 +52,7 @@ async def test_gnutls_finds_what_is_meant_and_nothing_else(
     lab: Lab, authority: LabAuthority, name: str
 ) -> None:
     host = await lab.address(name)
-    output = await output_of(
+    _, output = await run(
         *("gnutls-cli", "--x509cafile", str(authority.root_path), "--port", str(host.port)),
         *(("--starttls-proto", "smtp") if host.mode is TlsMode.STARTTLS else ()),
         *("--verify-hostname", host.name, host.address),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from lab_handshakes import verifying_context
+from lab_programs import run
 
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsMode
@@ -124,14 +125,10 @@ async def test_a_client_certificate_is_wanted_not_needed(
 @pytest.mark.parametrize(("name", "asked"), [("good", False), ("wants-client-certificate", True)])
 async def test_openssl_is_asked_for_a_certificate(lab: Lab, name: str, asked: bool) -> None:
     host = await lab.address(name)
-    process = await asyncio.create_subprocess_exec(
-        *("openssl", "s_client", "-starttls", "smtp", "-connect", f"{host.address}:{host.port}"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate(b"QUIT\r\n")
-    assert (b"Requested Signature Algorithms" in output) is asked
+    where = f"{host.address}:{host.port}"
+    code, output = await run("openssl", "s_client", "-starttls", "smtp", "-connect", where)
+    assert code is not None
+    assert ("Requested Signature Algorithms" in output) is asked
 
 
 async def test_a_host_without_a_name(lab: Lab, authority: LabAuthority) -> None:

@@ -16,6 +16,7 @@ import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import pytest
+from typed_tables import rows
 
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsMode
@@ -241,10 +242,11 @@ async def dig(server: LabNameServer, *words: str) -> tuple[int | None, str]:
 @pytest.mark.judge("dig")
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
 async def test_dig_reads_what_is_meant(transport: str) -> None:
-    rows = [[cell.strip() for cell in line.split("|")] for line in DIG.strip().splitlines()]
-    assert [row[0] for row in rows] == [name for name in DNS_SCENARIOS if name != "dns-timeout"]
+    assert [row[0] for row in rows(DIG)] == [
+        name for name in DNS_SCENARIOS if name != "dns-timeout"
+    ]
     async with LabNameServer(everywhere()) as server:
-        for name, rcode, records in rows:
+        for name, rcode, records in rows(DIG):
             code, out = await dig(server, f"{name}.lab.test", "MX", transport)
             assert code == 0
             assert f"status: {rcode}," in out

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
+from lab_sessions import open_session
 
 from relay.core.addresses import parse_domain
 from relay.core.faults import FaultKind
-from relay.core.routing import Hop
 from relay.core.settings import Protection, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName, NamePolicy, TlsPolicy, TrustAnchors
 from relay.core.verdicts import Deliver, Verdict
 from relay.lab.authority import LabAuthority
 from relay.lab.catalogue import SCENARIOS
 from relay.lab.lab import Lab
-from relay.outbound.opening import SessionOptions
-from relay.outbound.session import OutboundSession
-from relay.tls.contexts import ClientContexts
-from relay.tls.trust import TrustStores
 
 VERIFY = TlsPolicy.for_setting(TlsSetting.REQUIRED_VERIFY)
-OPTIONS = SessionOptions(
-    local_hostname="relay.test",
-    connect_timeout=timedelta(seconds=5),
-    command_timeout=timedelta(seconds=5),
-    allow_external=False,
-)
 
 
 async def verdict_on(
     lab: Lab, authority: LabAuthority, name: str, policy: TlsPolicy
 ) -> tuple[Verdict, tuple[FaultKind, ...]]:
-    host = await lab.address(name)
-    stores = TrustStores(
-        lambda: authority.root_pem, lab_intermediates=lambda: authority.intermediates_pem
-    )
-    session = await OutboundSession.open(
-        Hop(host=host.name, address=host.address, port=host.port, mode=host.mode),
-        policy,
-        options=OPTIONS,
-        contexts=ClientContexts(stores),
-        now=lambda: datetime.now(UTC),
-        session_id="test",
-    )
+    session, stores = await open_session(lab, authority, name, policy)
     domain = parse_domain(SCENARIOS[name].mail_domain)
     judged = await session.admit(policy, recipient_domain=domain, store=stores.store(policy.trust))
     await session.close()

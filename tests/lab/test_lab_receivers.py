@@ -11,6 +11,7 @@ from contextlib import suppress
 import aiosmtplib
 import pytest
 from lab_handshakes import verifying_context
+from lab_programs import run
 
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsMode
@@ -453,14 +454,10 @@ async def test_openssl_sees_the_same(
     lab: Lab, authority: LabAuthority, name: str, words: str
 ) -> None:
     host = await lab.address(name)
-    process = await asyncio.create_subprocess_exec(
+    _, output = await run(
         *("openssl", "s_client", "-starttls", "smtp", "-connect", f"{host.address}:{host.port}"),
         *("-CAfile", str(authority.root_path), "-verify_hostname", host.name),
         # Some distributions' openssl still speaks TLS 1.1.
         *("-no_tls1", "-no_tls1_1"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate(b"QUIT\r\n")
-    assert words in output.decode()
+    assert words in output

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from relay_port import INLINE, QUEUED, Port, relay_port
 from web_client import serving
 
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
-
-sys.path.append(str(Path(__file__).parents[1] / "e2e"))  # the helpers that start commands
-sys.path.append(str(Path(__file__).parents[1] / "judges"))  # the helpers that install judges
-
-from relay_port import INLINE, QUEUED, Port, relay_port
 
 
 @pytest.fixture(scope="session")
