@@ -154,7 +154,7 @@ def mail_relay(
         source, settings = _wanted(item, mail_relay_policy)
         _read(source, settings, near=item.path.parent)
     except pytest.UsageError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     _mail_relay_of_the_run.clear()
     _mail_relay_of_the_run.load_policy(source, settings=settings, near=item.path.parent)
     return _mail_relay_of_the_run

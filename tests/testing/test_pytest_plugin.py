@@ -145,6 +145,7 @@ def test_without_other_plugins_and_by_options(project: pytest.Pytester) -> None:
     wrong = run(project, *alone, "--mail-policy", "Requird")
     wrong.assert_outcomes(errors=1)
     wrong.stdout.fnmatch_lines(["*no policy file 'Requird'; did you mean*"])
+    wrong.stdout.no_fnmatch_line("*another exception occurred*")
 
 
 def test_a_failure_shows_the_dialogs_and_no_secret(project: pytest.Pytester) -> None:
