@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from relay.cli.console import ExitCode, console
@@ -66,6 +67,21 @@ def tell(reply: Reply, record: MessageRecord | None, recipients: list[str], foll
         for head, words in story(record, recipient) if record else ():
             if words != str(reply):  # the code that the client was told itself
                 row(head, words)
+    if exit_code(reply, record) is ExitCode.FINDING:
+        for words in _no_scenarios(recipients):
+            row("Note", words)
     if follow:
         row("Next", follow)
     out.print(table)
+
+
+def _no_scenarios(recipients: list[str]) -> Iterator[str]:
+    """Tell of domains below lab.test that no scenario has: misspelt ones, as a rule."""
+    from relay.core.addresses import parse_address
+    from relay.core.routing import LAB_DOMAIN
+    from relay.lab.catalogue import SCENARIOS, UnknownScenario
+
+    for domain in dict.fromkeys(str(parse_address(each).domain) for each in recipients):
+        name = domain.removesuffix(f".{LAB_DOMAIN}")
+        if name != domain and name not in SCENARIOS:
+            yield f"{UnknownScenario(name)} (all of them: relay lab list)"
