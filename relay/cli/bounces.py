@@ -81,7 +81,7 @@ def show_bounce(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a bounce: code, cause, remedy, every fault, and the session's dialog."""
+    """Show a bounce: code, cause, remedy, every fault and the dialog."""
     from relay.cli.render import bounce_story
     from relay.core.jsonform import to_json
     from relay.journal.api import NotFound
@@ -113,9 +113,10 @@ def report_bounces(
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
 ) -> None:
-    """Report what bounced, the worst first: the contacts, or counts by code, domain or cause.
+    """Report what bounced, the worst first.
 
-    Final failures are counted, delays are not. Hard bounces have a code 5xx.
+    By contact, or counted by code, domain or cause. Final failures count, delays do not.
+    Hard bounces have a code 5xx.
     """
     from relay.core.bounce_report import bounce_report
 

@@ -40,7 +40,10 @@ def show_authority(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say where the lab's root lies and how to trust it; make it if there is none yet."""
+    """Say where the lab's root lies and how to trust it.
+
+    Makes it if there is none yet.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives.hashes import SHA256
 

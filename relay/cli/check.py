@@ -122,10 +122,10 @@ def check(
     html: HtmlOption = None,
     state: StateOption = None,
 ) -> None:
-    """Ask mail servers what TLS they offer, and say what each setting makes of it.
+    """Ask mail servers what TLS they offer.
 
-    Nothing is mailed: each session says EHLO, STARTTLS, EHLO and QUIT. Exits 1 where an expectation
-    is not met, 3 where nothing could be found out.
+    Says what each setting makes of it. Nothing is mailed: each session says EHLO, STARTTLS, EHLO
+    and QUIT. Exits 1 where an expectation is not met, 3 where nothing could be found out.
     """
     from relay.cli.check_report import report_of
     from relay.cli.check_view import print_check, print_overview

@@ -36,10 +36,10 @@ def codes(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Explain a code or a bounce: whether it is final, its causes, and how to reproduce each.
+    """Explain a code or a bounce, and how to reproduce it.
 
-    The likeliest cause comes first. Without a code and without input: lists the codes.
-    Exits 3 where nothing that was given is known.
+    Says whether it is final, and its causes. The likeliest cause comes first. Without a code and
+    without input: lists the codes. Exits 3 where nothing that was given is known.
     """
     from relay.cli.codes_input import items_of, items_of_text, piped
 

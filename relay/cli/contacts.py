@@ -42,10 +42,10 @@ def import_contacts(
     ] = False,
     state: StateOption = None,
 ) -> None:
-    """Import contacts and leads, also beside a running relay; a known Id is updated.
+    """Import contacts and leads, also beside a running relay.
 
-    The columns are Id and Email, and if you like FirstName, LastName and Object; others are passed
-    over. Unless all rows are good, nothing is imported.
+    A known Id is updated. The columns are Id and Email, and if you like FirstName, LastName and
+    Object; others are passed over. Unless all rows are good, nothing is imported.
     """
     from relay.formats.contacts_csv import read_contacts
 
@@ -96,7 +96,7 @@ def list_contacts(
     as_json: JsonOption = False,
     as_csv: _AS_CSV = False,
 ) -> None:
-    """List contacts and leads with Salesforce's three fields about bounces."""
+    """List contacts and leads with Salesforce's fields about bounces."""
     from relay.core.jsonform import to_json
 
     if as_json and as_csv:
@@ -132,7 +132,7 @@ def show_contact(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an address: its contacts and leads, whether it is flagged, and by which bounces."""
+    """Show an address: contacts, leads, and which bounces flagged it."""
     from relay.core.contacts import contact_statuses, flag_of
     from relay.core.jsonform import to_json
 
@@ -173,7 +173,7 @@ def clear_contact(
     *,
     state: StateOption = None,
 ) -> None:
-    """Confirm an address: its contacts are flagged no longer, and it gets mail again."""
+    """Confirm an address: flagged no longer, it gets mail again."""
     from datetime import UTC, datetime
 
     from rich.padding import Padding

@@ -30,11 +30,12 @@ def demo(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
 ) -> None:
-    """Send a message to every scenario under every setting, on free ports of this machine.
+    """Send a message to every scenario under every setting.
 
-    Whether it was delivered is read from what the receivers stored. Exits 1 if any cell differs
-    from the expectations, which people typed from Salesforce's documents. Scenarios that this
-    machine can't run are named and left out; exits 3 if none is left.
+    All happens on free ports of this machine. Whether it was delivered is read from what the
+    receivers stored. Exits 1 if any cell differs from the expectations, which people typed from
+    Salesforce's documents. Scenarios that this machine can't run are named and left out; exits 3 if
+    none is left.
     """
     from relay.audit.expectations import EXPECTATIONS
     from relay.core.settings import TlsSetting

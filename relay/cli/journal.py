@@ -31,9 +31,10 @@ def check(
     state: StateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Check the file, its references, every record and every body; also beside a running relay.
+    """Check the file, its references, every record and every body.
 
-    Exit code 0: the journal is sound. 1: it is damaged. 3: it could not be opened.
+    Also beside a running relay. Exit code 0: the journal is sound. 1: it is damaged. 3: it could
+    not be opened.
     """
     from relay.core.jsonform import to_json
     from relay.journal.checking import check_journal
@@ -75,9 +76,10 @@ def _tell(found: Soundness, path: Path) -> None:
 
 @app.command("vacuum")
 def vacuum(*, state: StateOption = None) -> None:
-    """Give the room of deleted mail back to the disk; not while a relay has the journal.
+    """Give the room of deleted mail back to the disk.
 
-    A relay uses such room again by itself. This needs as much again as the journal has, for a time.
+    Not while a relay has the journal. A relay uses such room again by itself. This needs as much
+    again as the journal has, for a time.
     """
     from relay.journal.transfer import vacuum
 
@@ -96,9 +98,10 @@ def export(
     ] = None,
     state: StateOption = None,
 ) -> None:
-    """Export all records and bodies as JSON lines; also beside a running relay.
+    """Export all records and bodies as JSON lines.
 
-    The file has everybody's mail in it, and only its owner may read it.
+    Also beside a running relay. The file has everybody's mail in it, and only its owner may read
+    it.
     """
     from relay.journal.transfer import export_lines
 
@@ -126,9 +129,10 @@ def import_journal(
     ] = False,
     state: StateOption = None,
 ) -> None:
-    """Import an export into a journal, which is made if need be: all of it, or nothing.
+    """Import an export into a journal: all of it, or nothing.
 
-    Not while a relay has that journal. Bad lines are all told, and nothing is imported then.
+    The journal is made if need be. Not while a relay has that journal. Bad lines are all told, and
+    nothing is imported then.
     """
     from relay.journal.api import JournalError, JournalLocked
     from relay.journal.transfer import import_batches

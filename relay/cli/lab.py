@@ -83,7 +83,7 @@ def show_scenario(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A scenario's name.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show one scenario: what it does, where it is met, what each setting makes of it."""
+    """Show what a scenario does, and what each setting makes of it."""
     from rich.table import Table
     from rich.text import Text
 

@@ -22,9 +22,9 @@ def lab_export(
     base_port: FixedPortOption = 2600,
     addresses: AddressesOption = False,
 ) -> None:
-    """Print what points another mail server at the receivers of `relay lab serve`.
+    """Print what points another mail server at the lab.
 
-    Give the same options to both.
+    The lab is that of `relay lab serve`. Give the same options to both.
     """
     from relay.lab.exports import ExportFor, export
 

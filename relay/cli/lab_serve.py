@@ -124,10 +124,10 @@ def lab_serve(
         bool, typer.Option("--json", help="Print one JSON document once all are ready.")
     ] = False,
 ) -> None:
-    """Start every receiver and a name server for lab.test, for any mail server to meet.
+    """Start every receiver and a name server for lab.test.
 
-    Ctrl-C or SIGTERM ends them; SIGHUP reads the fault scripts again. `relay lab export` points
-    other mail servers at them.
+    Any mail server may meet them. Ctrl-C or SIGTERM ends them; SIGHUP reads the fault scripts
+    again. `relay lab export` points other mail servers at them.
     """
     from relay.lab.authority import AuthorityError
     from relay.lab.lab import LabPortError

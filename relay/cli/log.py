@@ -44,9 +44,10 @@ def export(
         bool, typer.Option("--json", help="One JSON object a line, instead of CSV.")
     ] = False,
 ) -> None:
-    """Export the events of every recipient as CSV: received (R), delivered (D), failed (T, P).
+    """Export the events of every recipient as CSV.
 
-    Times are GMT, rows in the order of time. docs/email-log.md explains the columns.
+    They are: received (R), delivered (D), failed (T, P). Times are GMT, rows in the order of time.
+    docs/email-log.md explains the columns.
     """
     begin, end = moment(since, "--since"), moment(until, "--until")
     if begin and end and begin >= end:

@@ -76,7 +76,7 @@ def show_message(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a message's way: rules, hosts, what was seen there, verdicts and dialogs."""
+    """Show a message's way: rules, hosts, verdicts and dialogs."""
     from relay.cli.render import message_story
     from relay.core.jsonform import to_json
 

@@ -86,9 +86,10 @@ def lint(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check policy files: every problem with its place, and warnings of what surprises.
+    """Check policy files, and warn of what surprises.
 
-    Exit code 0: usable; 1: a file has errors (with --strict: or warnings); 2: a file is missing.
+    Every problem is told with its place. Exit code 0: usable; 1: a file has errors (with --strict:
+    or warnings); 2: a file is missing.
     """
     from relay.config.masking import masked
     from relay.config.problems import Severity
@@ -236,11 +237,11 @@ def _explained(found: AddressPolicy, *, no_host: str | None) -> list[tuple[str, 
 
 @app.command("reload")
 def reload_policy(*, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Let the running relay read its policy file again, and say how that ended.
+    """Let the running relay read its policy file again.
 
-    The fault scripts of --lab-script are read again, too. A file with problems changes nothing:
-    what was in force before stays so. What is being sent just now ends under the policy that it
-    began under.
+    Says how that ended. The fault scripts of --lab-script are read again, too. A file with problems
+    changes nothing: what was in force before stays so. What is being sent just now ends under the
+    policy that it began under.
 
     Exit code 0: the files are in force; 1: one has problems; 3: no relay serves, or none answered.
     """

@@ -98,12 +98,13 @@ def prove(
     json: ReportJsonOption = False,
     state: StateOption = None,
 ) -> None:
-    """Prove from what receivers got whether a relay keeps what a TLS setting claims.
+    """Prove whether a relay keeps what a TLS setting claims.
 
-    Sends a marked message to each scenario of the lab. Refused receivers must get nothing of it,
-    honest ones all of it. Another relay is told where the lab is by `relay lab export`; with
-    credentials in RELAY_PROVE_USER and RELAY_PROVE_PASSWORD it is logged in to. Exits 1 for a
-    leak or a message that was refused without need, 3 where something could not be determined.
+    Judges by what receivers got. Sends a marked message to each scenario of the lab. Refused
+    receivers must get nothing of it, honest ones all of it. Another relay is told where the lab is
+    by `relay lab export`; with credentials in RELAY_PROVE_USER and RELAY_PROVE_PASSWORD it is
+    logged in to. Exits 1 for a leak or a message that was refused without need, 3 where something
+    could not be determined.
     """
     if verify is not None:
         if relay or listen or (save and not bounced):

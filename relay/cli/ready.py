@@ -21,7 +21,7 @@ def readyz(
     ] = 30.0,
     state: StateOption = None,
 ) -> None:
-    """Exit 0 when every listener of the running relay accepts and greets, else 1."""
+    """Exit 0 when every listener accepts and greets, else 1."""
     where = StateDir.of(state)
     left = wait_until_ready(where.serving, timeout if wait else 0.0)
     if left:

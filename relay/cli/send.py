@@ -75,10 +75,11 @@ def send(
     state: StateOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
-    """Send a message and tell its story: reply, rule, host, what was seen, verdict, what next.
+    """Send a message and tell its story.
 
-    Exits 0 if the message was delivered or queued, 1 if it was refused or bounced, 3 if no relay
-    answered.
+    The story is the reply, and for each recipient the rule, the host, what was seen there, the
+    verdict, and what to do next. Exits 0 if the message was delivered or queued, 1 if it was
+    refused or bounced, 3 if no relay answered.
     """
     recipients = _checked(to, sender)
     if policy is not None and server is not None:

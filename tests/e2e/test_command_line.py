@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from e2e_command import RELAY, environment, relay, serving
+from typer.testing import CliRunner
+
+from relay.cli.app import _GROUPS, app
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -84,6 +87,15 @@ def test_send_exits_0_when_delivered_and_1_when_refused(
     told = json.loads(send.stdout)
     assert told["message"]["envelope"]["recipients"] == [recipient]
     assert (told["reply"]["code"] == 250) is (exit_code == 0)
+
+
+def test_send_to_a_misspelt_scenario_says_what_was_meant(tmp_path: Path) -> None:
+    sent = relay(tmp_path, "send", "--policy", "required", "a@expird.lab.test", "b@good.lab.test")
+    assert sent.returncode == 1
+    said = " ".join(sent.stdout.split())
+    assert "Note the lab has no scenario 'expird'; did you mean expired?" in said
+    assert said.count("no scenario") == 1
+    assert "relay lab list" in said
 
 
 def test_send_to_a_queue_exits_0_and_says_when_it_is_tried_again(tmp_path: Path) -> None:
@@ -303,6 +315,15 @@ def test_accepted_mail_survives_kill_9(tmp_path: Path) -> None:
         listed = relay(tmp_path, "messages", "list", "--json")
     (message,) = json.loads(listed.stdout)
     assert [status["state"] for status in message["recipients"]] == ["delivered"]
+
+
+@pytest.mark.parametrize("group", [[], *([name] for name in sorted(_GROUPS))])
+def test_help_says_what_each_command_does_without_cutting_it_off(group: list[str]) -> None:
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*group, "--help"])
+    assert shown.exit_code == 0
+    commands = shown.stdout.partition("Commands:\n")[2].splitlines()
+    assert commands
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
 
 
 def test_help_is_light() -> None:
