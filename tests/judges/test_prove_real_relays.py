@@ -1,4 +1,4 @@
-"""The table of docs/prove.md, beside what a proof finds out about real relays."""
+"""The table of docs/proof.md, beside what a proof finds out about real relays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from judge_prove import OURS, RELAYS, cells, evidence
 
 from relay.core.settings import TlsSetting
 
-PAGE = Path(__file__).parents[2] / "docs/prove.md"
+PAGE = Path(__file__).parents[2] / "docs/proof.md"
 
 
 def table() -> dict[str, dict[TlsSetting, str]]:
