@@ -29,11 +29,10 @@ from relay.core.tls_policy import TlsPolicy
 from relay.core.transcripts import TranscriptLog
 from relay.core.verdicts import Deliver, RetryInClear, Terminate
 from relay.outbound.exchange import CLOSE_TIMEOUT, Exchange
-from relay.outbound.judgement import Judgement
+from relay.outbound.judgement import Judge
 from relay.outbound.opening import Opening, SessionOptions
 from relay.outbound.transaction import Admitted
 from relay.tls.contexts import ClientContexts
-from relay.tls.examine import examine
 from relay.tls.examined import ExaminedChains
 from relay.tls.trust_store import TrustStore
 
@@ -78,8 +77,7 @@ class OutboundSession:
         self._opening = Opening(hop, options=options, now=now, transcript=self._transcript)
         self._exchange: Exchange | None = None
         self._admitted: Admitted | None = None
-        self._judgement: Judgement | None = None
-        self._looked_at = -1
+        self._judge = Judge(hop.host)
         self._origin = ""
 
     @property
@@ -133,7 +131,13 @@ class OutboundSession:
         """
         if self._exchange is None:
             raise ValueError("a session with a failure can not be judged")
-        judgement = self._judge(policy, recipient_domain, store, examined)
+        judgement = self._judge.judge(
+            self.evidence,
+            policy,
+            recipient_domain=recipient_domain,
+            store=store,
+            examined=examined,
+        )
         self._faults, self._advisories = judgement.faults, judgement.advisories
         verdict = judgement.verdict
         match verdict:
@@ -151,26 +155,6 @@ class OutboundSession:
             case _:
                 assert_never(verdict)
 
-    def _judge(
-        self,
-        policy: TlsPolicy,
-        recipient_domain: Domain,
-        store: TrustStore,
-        examined: ExaminedChains | None,
-    ) -> Judgement:
-        """Return what was judged for the last message where this one asks nothing else."""
-        last = self._judgement
-        if last is None or not last.answers(policy, recipient_domain, store):
-            last = self._judgement = Judgement.of(
-                self.evidence,
-                policy,
-                host=self.hop.host,
-                recipient_domain=recipient_domain,
-                store=store,
-                examined=examined,
-            )
-        return last
-
     def note(self, text: str) -> None:
         """Add a remark to the transcript."""
         self._transcript.note(text)
@@ -183,27 +167,15 @@ class OutboundSession:
         store: TrustStore,
         examined: ExaminedChains,
     ) -> bool:
-        """Whether there are other faults now than when the last message was admitted.
-
-        Something has expired meanwhile. A new session would show that; this one is not to hide it.
-        """
-        now = self._now()
-        # Certificates begin and end at whole seconds, so there is something new once in a second.
-        if self._looked_at == (second := int(now.timestamp())):
-            return False
-        faults = examine(
+        """Whether there are other faults now than when the last message was admitted."""
+        return self._judge.outlived(
             self.evidence,
             policy,
-            host=self.hop.host,
             recipient_domain=recipient_domain,
-            at=now,
             store=store,
             examined=examined,
+            now=self._now(),
         )
-        if [fault.kind for fault in faults] != [fault.kind for fault in self._faults]:
-            return True
-        self._looked_at = second
-        return False
 
     async def keep(self) -> bool:
         """Make ready for another message; return whether the session can be trusted with one.
