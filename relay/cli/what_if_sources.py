@@ -84,9 +84,10 @@ def messages_of(
     columns = TextColumn("reading the journal"), BarColumn(), MofNCompleteColumn()
     hidden = not (progress and err.is_terminal)
     with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
-        task = bar.add_task("", total=journal.counts().messages)
+        # How many of them are new enough, nobody has counted.
+        task = bar.add_task("", total=None if since else journal.counts().messages)
         after = None
-        while page := journal.records(PAGE, after=after, sessions=False):
+        while page := journal.records(PAGE, after=after, since=since, sessions=False):
             for record in page:
                 if since is None or record.envelope.received_at >= since:
                     yield record

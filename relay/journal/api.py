@@ -256,12 +256,19 @@ class JournalReader(Protocol):
         ...
 
     def records(
-        self, limit: int, *, after: str | None = None, sessions: bool = True
+        self,
+        limit: int,
+        *,
+        after: str | None = None,
+        since: datetime | None = None,
+        sessions: bool = True,
     ) -> tuple[MessageRecord, ...]:
         """Return messages with everything that is known of them, the oldest first.
 
-        At most `limit`, and those newer than the message `after` where it is given. Without
-        `sessions`, which are most of what there is to read, records have none.
+        At most `limit`, and those newer than the message `after` where it is given; else from the
+        first one on that was received at `since` or later, behind which older ones may stand where
+        the clock was put back. Without `sessions`, which are most of what there is to read, records
+        have none.
         """
         ...
 

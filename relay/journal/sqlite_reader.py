@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
@@ -117,10 +117,25 @@ class SqliteReader:
         return record
 
     def records(
-        self, limit: int, *, after: str | None = None, sessions: bool = True
+        self,
+        limit: int,
+        *,
+        after: str | None = None,
+        since: datetime | None = None,
+        sessions: bool = True,
     ) -> tuple[MessageRecord, ...]:
         with self._snapshot() as query:
             begin = 0 if after is None else resolve(query, "messages", after)
+            if after is None and since is not None:
+                ((first,),) = query(
+                    # Without the plus sign, SQLite walks the table up to the first that fits.
+                    "SELECT min(+sequence) FROM messages "
+                    "WHERE json_extract(record, '$.received_at') >= ?",
+                    since.astimezone(UTC).isoformat(),
+                )
+                if first is None:
+                    return ()
+                begin = int(first) - 1
             rows = query(
                 "SELECT sequence, record FROM messages WHERE sequence > ? "
                 "ORDER BY sequence LIMIT ?",

@@ -3,8 +3,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from journal_records import (
@@ -103,6 +104,24 @@ async def test_whole_records_come_oldest_first_and_paged(journal: SqliteJournal)
     assert read.records(2, after=an_envelope(5).id) == ()
     with pytest.raises(NotFound):
         read.records(2, after="m-unknown")
+
+
+async def test_records_since_a_time_begin_there(journal: SqliteJournal) -> None:
+    times = [NOON + timedelta(minutes=minutes) for minutes in (0, 10, 5, 20)]
+    for number, at in enumerate(times, 1):
+        await journal.writer.write(Batch(messages=(a_message(number, received_at=at),)))
+
+    def since(at: datetime, **asked: Any) -> list[str]:
+        found = journal.reader.records(9, since=at, **asked)
+        return [record.envelope.id for record in found]
+
+    ids = [an_envelope(number).id for number in range(1, 5)]
+    assert since(NOON) == ids
+    assert since(NOON + timedelta(microseconds=1)) == ids[1:]
+    assert since(times[1].astimezone(timezone(timedelta(hours=5)))) == ids[1:]
+    assert since(times[3]) == ids[3:]
+    assert since(times[3] + timedelta(microseconds=1)) == []
+    assert since(times[1], after=ids[1]) == ids[2:]
 
 
 async def test_arrivals_are_listed_by_number_whatever_was_deleted(journal: SqliteJournal) -> None:
@@ -368,6 +387,7 @@ async def test_no_query_walks_a_table(
     read.message(an_envelope(1).id)
     read.content("latest")
     read.arrivals(5, after=1)
+    read.records(5, since=NOON)
     read.envelopes([an_envelope(1).id])
     read.find_by_message_id_header("<1@crm.test>")
     read.attempts_of("latest", everyone)
@@ -385,6 +405,7 @@ async def test_no_query_walks_a_table(
     sorts = [step for step in plans if "TEMP B-TREE" in step]
     assert sorts == []
     for index in (
+        "messages_by_time (<expr>>?)",
         "recipients_by_domain (domain=? AND message<?)",
         "recipients_by_state (state=? AND message<?)",
         "recipients_due (next_at<?)",
