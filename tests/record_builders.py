@@ -29,6 +29,8 @@ from relay.core.records import (
 )
 from relay.core.replies import Reply, StatusCode
 from relay.core.routing import Hop
+from relay.core.salesforce import MatchingRecords
+from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
 from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.verdicts import Terminate
 
@@ -117,6 +119,20 @@ _BOUNCE: Final = Bounce(
     will_retry_at=None,
     notified=Notified.SENDER,
 )
+
+
+def view(*, reason: str, at: datetime = AT, **changes: Any) -> SalesforceView:
+    """What Salesforce records of a hard bounce with this reason, `at` this time."""
+    made = SalesforceView(
+        email_bounced_reason=reason,
+        email_bounced_date=at,
+        kind=BounceKind.HARD,
+        contact_flagged=True,
+        why=FlagReason.ANY_FAILURE,
+        matching_records=MatchingRecords.ALL,
+        is_bounced=True,
+    )
+    return replace(made, **changes)
 
 
 def rule(setting: TlsSetting) -> MatchedRule:

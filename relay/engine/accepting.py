@@ -16,10 +16,11 @@ from relay.core.routing import ONE_TRY
 from relay.core.steps import Done, GiveUp
 from relay.engine.compliance import hidden_copy, sender_field, sent_from
 from relay.engine.in_force import PolicyInForce
+from relay.engine.in_hand import InHand
 from relay.engine.observing import Observer
 from relay.engine.queue import Queue
 from relay.engine.returning import ReturnedMail, Returns
-from relay.engine.rounds import InHand, Rounds
+from relay.engine.rounds import Rounds
 from relay.engine.settling import Settled
 from relay.formats.heads import read_head
 from relay.inbound.listeners import Incoming

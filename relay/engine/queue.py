@@ -21,9 +21,10 @@ from relay.core.addresses import Domain, parse_address
 from relay.core.clock import Clock
 from relay.engine.hands import Hands
 from relay.engine.in_force import PolicyInForce
+from relay.engine.in_hand import InHand
 from relay.engine.read_ahead import LOOK_AHEAD, ReadAhead
 from relay.engine.records import AFTER_TROUBLE, Records
-from relay.engine.rounds import InHand, Rounds
+from relay.engine.rounds import Rounds
 from relay.journal.api import JournalError, JournalReader, NewMessage
 
 log = logging.getLogger("relay.engine")

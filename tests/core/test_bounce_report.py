@@ -12,8 +12,7 @@ from relay.core.faults import FaultKind, TlsFault
 from relay.core.outcomes import Stage
 from relay.core.records import Bounce, BounceAction
 from relay.core.replies import StatusCode
-from relay.core.salesforce import MatchingRecords
-from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
+from relay.core.salesforce_view import FlagReason
 from relay.core.settings import TlsSetting
 
 NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
@@ -37,14 +36,8 @@ def bounce(hour: int, recipient: str, status: str, text: str = "no", **changes: 
     )
 
 
-SUPPRESSED = SalesforceView(
-    email_bounced_reason="r",
-    email_bounced_date=NOON,
-    kind=BounceKind.HARD,
-    contact_flagged=False,
-    why=FlagReason.FLAGGED_BEFORE,
-    matching_records=MatchingRecords.ALL,
-    is_bounced=False,
+SUPPRESSED = build.view(
+    reason="r", contact_flagged=False, why=FlagReason.FLAGGED_BEFORE, is_bounced=False
 )
 BOUNCES = (
     bounce(5, "a@one.test", "550 5.1.1", "newest"),

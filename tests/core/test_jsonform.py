@@ -19,8 +19,6 @@ from relay.core.outcomes import Deferred, Delivered, Outcome, TlsRefusal
 from relay.core.records import BodyType, RecipientOutcome
 from relay.core.replies import Reply, StatusCode
 from relay.core.routing import Hop
-from relay.core.salesforce import MatchingRecords
-from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
 from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.transcripts import Direction, Line
 from relay.core.verdicts import Deliver
@@ -34,15 +32,7 @@ BOUNCE = build.bounce(
     cause_text=TEXT,
     host=HOP.host,
     attempts=9,
-    salesforce=SalesforceView(
-        email_bounced_reason="554 5.4.7 [internal] exceeded max time without delivery",
-        email_bounced_date=AT,
-        kind=BounceKind.HARD,
-        contact_flagged=True,
-        why=FlagReason.ANY_FAILURE,
-        matching_records=MatchingRecords.ALL,
-        is_bounced=True,
-    ),
+    salesforce=build.view(reason="554 5.4.7 [internal] exceeded max time without delivery"),
 )
 
 

@@ -14,7 +14,7 @@ from relay.core.outcomes import Outcome, PeerRefusal, Stage, outcome_of
 from relay.core.records import Attempt, Envelope, RecipientOutcome
 from relay.core.replies import Reply
 from relay.core.steps import Done, GiveUp
-from relay.engine.rounds import InHand
+from relay.engine.in_hand import InHand
 from relay.engine.settling import Round, Settled, Settler
 from relay.outbound.dsn_parameters import rcpt_options
 

@@ -19,8 +19,8 @@ from relay.core.addresses import parse_address
 from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Stage
 from relay.core.steps import Done, Wait
 from relay.engine import hands, queue, read_ahead
+from relay.engine.in_hand import InHand, Rested
 from relay.engine.queue import Queue
-from relay.engine.rounds import InHand, Rested
 from relay.engine.settling import Settled
 from relay.journal.api import DueRecipient, JournalError, MessageRecord, NewMessage, RecipientState
 from relay.testing.turned_clock import TurnedClock

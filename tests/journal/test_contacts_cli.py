@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import record_builders as build
 from journal_records import a_bounce, a_message
 from typer.testing import CliRunner, Result
 
@@ -18,21 +19,12 @@ from relay.cli.app import app
 from relay.core.outcomes import Stage
 from relay.core.records import Reading, Returned
 from relay.core.replies import StatusCode
-from relay.core.salesforce import MatchingRecords
-from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
+from relay.core.salesforce_view import BounceKind
 from relay.journal.api import Batch
 from relay.journal.sqlite_journal import open_journal
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-VIEW = SalesforceView(
-    email_bounced_reason="550 5.1.1 no such user",
-    email_bounced_date=AT,
-    kind=BounceKind.HARD,
-    contact_flagged=True,
-    why=FlagReason.ANY_FAILURE,
-    matching_records=MatchingRecords.ALL,
-    is_bounced=True,
-)
+VIEW = build.view(reason="550 5.1.1 no such user", at=AT)
 CONTACTS = "Id,Email,FirstName,Object\n1,Ann@b.test,Ann,\n2,ann@b.test,,Lead\n3,eve@b.test,Eve,\n"
 
 

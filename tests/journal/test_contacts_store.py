@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import record_builders as build
 from journal_records import NOON, a_bounce, a_message
 
 from relay.core.contacts import Contact, ContactObject
-from relay.core.salesforce import MatchingRecords
-from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
+from relay.core.salesforce_view import BounceKind
 from relay.journal.api import Batch
 from relay.journal.contacts_store import ContactsError, ContactsStore, Imported
 from relay.journal.sqlite_journal import open_journal
@@ -22,15 +22,7 @@ BOB = Contact(
     object=ContactObject.CONTACT, id="003A", email="Bob@b.test", first_name="Bob", last_name="B"
 )
 LEAD = replace(BOB, object=ContactObject.LEAD, email="BOB@B.test")
-VIEW = SalesforceView(
-    email_bounced_reason="550 5.1.1 no",
-    email_bounced_date=NOON,
-    kind=BounceKind.HARD,
-    contact_flagged=True,
-    why=FlagReason.ANY_FAILURE,
-    matching_records=MatchingRecords.ALL,
-    is_bounced=True,
-)
+VIEW = build.view(reason="550 5.1.1 no", at=NOON)
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from relay.core.dsn import DsnRequest
 from relay.core.outcomes import Stage
 from relay.core.records import Reading, Returned
 from relay.core.replies import StatusCode
-from relay.core.salesforce import MatchingRecords
-from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView
 from relay.journal.api import Batch
 from relay.web.problems import ProblemKind
 from relay.web.safety import Access
@@ -51,15 +49,7 @@ async def bounce(server: Faces, recipient: str) -> str:
         text="User unknown",
         stage=Stage.RCPT,
         at=at,
-        salesforce=SalesforceView(
-            email_bounced_reason=REASON,
-            email_bounced_date=at,
-            kind=BounceKind.HARD,
-            contact_flagged=True,
-            why=FlagReason.ANY_FAILURE,
-            matching_records=MatchingRecords.ALL,
-            is_bounced=True,
-        ),
+        salesforce=build.view(reason=REASON, at=at),
     )
     await server.journal.writer.write(Batch(bounces=(record,)))
     return message
