@@ -39,7 +39,8 @@ def report() -> Report:
                     ReportRow(
                         name="c.test",
                         mark=Mark.GOOD,
-                        cells=(Cell(text="encrypted"), Cell(text="encrypted")),
+                        cells=(Cell(text="encrypted"), Cell(text="encrypted, unverified")),
+                        because="encrypted, unverified",
                         evidence=("~~> MAIL FROM:<a@b.test>",),
                     ),
                 ),
@@ -62,7 +63,7 @@ def test_junit_fails_what_is_bad_and_skips_what_is_unknown() -> None:
     assert skipped is not None
     assert skipped.get("message") == "STARTTLS was never tried"
     assert good.find("failure") is None
-    assert good.findtext("system-out") == "~~> MAIL FROM:<a@b.test>"
+    assert good.findtext("system-out") == "encrypted, unverified\n~~> MAIL FROM:<a@b.test>"
     assert [(p.get("name"), p.get("value")) for p in suite.iter("property")] == [
         ("Now", "preferred.yaml"),
         ("Then", "required.yaml"),
@@ -93,6 +94,8 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
     for expected in ("What would change", "required.yaml", "451 4.7.6", "Nothing was sent."):
         assert expected in page.text
     assert page.tags.count("details") == 2
+    # What a cell says already is not said again below it.
+    assert page.text.count("encrypted, unverified") == 1
 
 
 def test_a_row_has_a_cell_for_each_column() -> None:

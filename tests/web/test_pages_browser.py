@@ -16,6 +16,8 @@ from judge_node import installed_modules
 from playwright.async_api import Page, async_playwright, expect
 from relay_port import Port
 
+from relay.formats.report import Cell, Mark, Report, ReportRow, Section, to_html
+
 pytestmark = [pytest.mark.judge("chromium"), pytest.mark.timeout(240)]
 
 expect.set_options(timeout=20_000)
@@ -110,6 +112,25 @@ async def test_pages_fit_their_window(port: Port, width: int) -> None:
                 "[...document.querySelectorAll('.scroll')].map(b => b.scrollWidth > b.clientWidth)"
             )
             assert not any(await page.evaluate(hidden)), path
+        assert complaints == []
+
+
+async def test_a_report_is_read_on_a_phone_without_scrolling_sideways(port: Port) -> None:
+    host = "mx.missing-intermediate.lab.test[127.0.0.1]:35123"
+    row = ReportRow(
+        name="missing-intermediate.lab.test",
+        mark=Mark.BAD,
+        cells=(Cell(text="refused"), Cell(text="451 4.7.5")),
+        because="The host does not send the intermediate certificate that leads to its authority.",
+        evidence=(f"connected to {host}, where the handshake ended as it should " * 2,),
+    )
+    section = Section(title=f"Host {host}", columns=("domain", "now", "then"), rows=(row,))
+    report = Report(title=host, summary=host, mark=Mark.BAD, facts=(), sections=(section,))
+    async with browsing(port, viewport={"width": 390, "height": 800}) as (page, complaints):
+        await page.set_content(to_html(report))
+        wide = "[document.documentElement, ...document.querySelectorAll('.wide')]"
+        over = f"{wide}.map(box => box.scrollWidth - box.clientWidth)"
+        assert await page.evaluate(over) == [0, 0]
         assert complaints == []
 
 
