@@ -27,12 +27,15 @@ _LOST: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 def refuse_unless_allowed(hop: Hop, *, allow_external: bool) -> LocalRefusal | None:
     """Return why `hop` may not be connected to: it is off this machine and its private network."""
-    if allow_external or stays_local(hop.address):
+    if allow_external or _is_near(hop.address):
         return None
     return LocalRefusal(
         problem=LocalProblem.HOST_NOT_ALLOWED,
         detail=f"{hop} is neither loopback nor in a private range",
     )
+
+
+_is_near: Final = lru_cache(1024)(stays_local)
 
 
 async def connect_to(hop: Hop, *, within: float) -> socket.socket | ConnectionFailure:

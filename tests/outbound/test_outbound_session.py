@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import weakref
 from dataclasses import replace
 from datetime import timedelta
 
@@ -187,3 +189,20 @@ def test_a_name_that_ehlo_can_not_say(name: str) -> None:
             command_timeout=SECOND,
             allow_external=False,
         )
+
+
+@pytest.mark.parametrize("setting", [TlsSetting.OFF, TlsSetting.REQUIRED])
+async def test_an_ended_session_leaves_nothing_to_the_garbage_collector(
+    relay: Relay, honest: ssl.SSLContext, setting: TlsSetting
+) -> None:
+    gc.disable()
+    try:
+        async with Peer(context=honest).running() as peer:
+            session = await relay.open(peer.hop, setting)
+            await session.close()
+            await peer.settled()
+        ended = weakref.ref(session._opening.client._tap)
+        del session
+        assert ended() is None
+    finally:
+        gc.enable()
