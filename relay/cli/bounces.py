@@ -25,7 +25,7 @@ app = typer.Typer(name="bounces", no_args_is_help=True, help="What was not deliv
 _PAGE = 1000
 """Bounces read at a time; a report needs no more memory however many there are."""
 
-_HINT = "`relay bounces list` shows what there is"
+_HINT = "`relay bounces list` shows what there is."
 
 
 @app.command("list")
@@ -58,13 +58,13 @@ def list_bounces(
                 limit, before=before, recipient=recipient, domain=domain, code=code
             )
         except ValueError as error:
-            fail(str(error), hint="`relay codes` lists the codes of a policy's code book")
+            fail(str(error), hint="`relay codes` lists the codes of a policy's code book.")
     if as_json:
         print_json(to_json(found))
     elif found:
         console().print(bounce_list(found))
     elif any((recipient, domain, code, before)):
-        typer.echo(f"No bounce is like that; {_HINT}.")
+        typer.echo(f"No bounce is like that; {_HINT}")
     else:
         typer.echo(
             "No bounces yet: nothing was refused. Under Required Verify this makes one:\n"
@@ -145,7 +145,7 @@ def _report_by(text: str) -> ReportBy:
         return ReportBy(text.lower())
     except ValueError:
         allowed = ", ".join(known.value for known in ReportBy)
-        fail(f"--by {text}: not known", hint=f"allowed: {allowed}")
+        fail(f"--by {text}: not known", hint=f"Allowed: {allowed}.")
 
 
 def _all(journal: JournalReader) -> Iterator[Bounce]:

@@ -80,7 +80,7 @@ def _books(name: str | None) -> tuple[CodeBook, ...]:
     from relay.core.codebook_data import CODE_BOOKS
 
     if name is not None and name not in CODE_BOOKS:
-        fail(f"there is no code book {name!r}", hint=f"allowed: {', '.join(CODE_BOOKS)}")
+        fail(f"there is no code book {name!r}", hint=f"Allowed: {', '.join(CODE_BOOKS)}.")
     return tuple(CODE_BOOKS.values()) if name is None else (CODE_BOOKS[name],)
 
 

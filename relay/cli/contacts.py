@@ -64,7 +64,7 @@ def _text(file: Path) -> str:
     except OSError as error:
         fail(f"{file}: {error.strerror or error}")
     except UnicodeDecodeError:
-        fail(f"{file}: this is not UTF-8", hint="export it as UTF-8")
+        fail(f"{file}: this is not UTF-8", hint="Export it as UTF-8.")
 
 
 def _object(text: str) -> ContactObject:
@@ -72,7 +72,7 @@ def _object(text: str) -> ContactObject:
 
     named = {known.value.lower(): known for known in ContactObject}
     if text.lower() not in named:
-        fail(f"--object {text}: not known", hint="allowed: Contact, Lead")
+        fail(f"--object {text}: not known", hint="Allowed: Contact, Lead.")
     return named[text.lower()]
 
 
@@ -84,7 +84,7 @@ def _report_problems(file: Path, found: ContactsFile, *, skipping: bool) -> None
     count = len(found.problems)
     fail(
         f"nothing was imported: {count} bad row{'s' if count > 1 else ''}",
-        hint="correct them, or import the others with --skip-bad" if found.contacts else None,
+        hint="Correct them, or import the others with --skip-bad." if found.contacts else None,
     )
 
 
@@ -144,7 +144,7 @@ def show_contact(
     if not contacts and not bounces and cleared_at is None:
         fail(
             f"nothing is known of {email}",
-            hint="`relay contacts list` shows who was imported",
+            hint="`relay contacts list` shows who was imported.",
             code=ExitCode.UNDETERMINED,
         )
     statuses = contact_statuses(contacts, bounces, cleared)

@@ -150,12 +150,12 @@ def import_journal(
         count = len(found.problems)
         fail(
             f"nothing was imported: {count} problem{'s' if count > 1 else ''}",
-            hint="export it again with `relay journal export`",
+            hint="Export it again with `relay journal export`.",
         )
     if found.queued and not with_queue:
         fail(
             f"nothing was imported: {found.queued} recipients are still queued in this file",
-            hint="a relay here would send to them too; --with-queue if the other one does not",
+            hint="A relay here would send to them too; --with-queue if the other one does not.",
         )
     with _errors(path), file.open("rb") as lines:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
             os.fsync(out.fileno())
         part.replace(output)
     except OSError as error:
-        fail(f"{output}: {error.strerror or error}", hint="name a file that can be written")
+        fail(f"{output}: {error.strerror or error}", hint="Name a file that can be written.")
     finally:
         part.unlink(missing_ok=True)
 
@@ -208,7 +208,7 @@ def _errors(path: Path) -> Iterator[None]:
     except NoJournal:
         fail(
             f"there is no journal yet at {path}",
-            hint="start one with `relay serve`",
+            hint="Start one with `relay serve`.",
             code=ExitCode.UNDETERMINED,
         )
     except JournalLocked as error:

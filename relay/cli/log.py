@@ -53,9 +53,9 @@ def export(
     if begin and end and begin >= end:
         fail(
             f"--since {since} is not before --until {until}",
-            hint="a log begins at --since and ends before --until",
+            hint="A log begins at --since and ends before --until.",
         )
-    with reading(state, hint="`relay messages list` shows what there is") as journal:
+    with reading(state, hint="`relay messages list` shows what there is.") as journal:
         from relay.formats.email_log_order import in_order
 
         found = in_order(_records(journal), since=begin, until=end)
@@ -105,6 +105,6 @@ def _target(output: Path | None) -> Iterator[TextIO]:
             yield out
         part.replace(output)
     except OSError as error:
-        fail(f"{output}: {error.strerror or error}", hint="name a file that can be written")
+        fail(f"{output}: {error.strerror or error}", hint="Name a file that can be written.")
     finally:
         part.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="messages", no_args_is_help=True, help="What was accepted, and its way.")
 
-_HINT = "`relay messages list` shows what there is"
+_HINT = "`relay messages list` shows what there is."
 
 
 @app.command("list")
@@ -56,7 +56,7 @@ def list_messages(
     elif found:
         console().print(message_list(found))
     elif any((recipient, domain, recipient_state, before)):
-        typer.echo(f"No message is like that; {_HINT}.")
+        typer.echo(f"No message is like that; {_HINT}")
     else:
         typer.echo(
             "No messages yet. Send one to a receiver of the lab:\n"
@@ -100,4 +100,4 @@ def _recipient_state(text: str) -> RecipientState:
         return RecipientState(text.lower())
     except ValueError:
         allowed = ", ".join(known.value for known in RecipientState)
-        fail(f"{text!r} is not a recipient's state", hint=f"allowed: {allowed}")
+        fail(f"{text!r} is not a recipient's state", hint=f"Allowed: {allowed}.")

@@ -26,4 +26,4 @@ def moment(text: str | None, option: str) -> datetime | None:
         at = datetime.fromisoformat(text.strip())
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        fail(f"{option} {text}: not a time", hint=f"give one such as {FORMS}")
+        fail(f"{option} {text}: not a time", hint=f"Give one such as {FORMS}")

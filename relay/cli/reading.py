@@ -33,7 +33,7 @@ def reading(state: Path | None, *, hint: str) -> Iterator[JournalReader]:
     except NoJournal:
         fail(
             f"there is no journal yet at {path}",
-            hint="start one with `relay serve`",
+            hint="Start one with `relay serve`.",
             code=ExitCode.UNDETERMINED,
         )
     except NotFound as error:

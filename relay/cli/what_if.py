@@ -166,7 +166,7 @@ def what_if(  # noqa: PLR0917 - one option each
         _report_only(where, begin, only, output)
         return
     if to_policy is None:
-        fail("no --to POLICY", hint="name the policy as it would be: --to required-verify")
+        fail("no --to POLICY", hint="Name the policy as it would be: --to required-verify")
     lists = Lists(stdin=stdin, addresses=addresses, email_log=email_log, postfix_log=postfix_log)
     if lists.given > 1:
         fail("--stdin, --addresses, --email-log and --postfix-log: one at a time")
@@ -395,7 +395,7 @@ def _destinations(texts: list[str]) -> tuple[Listed, ...]:
     try:
         return tuple(read_destination(text) for text in dict.fromkeys(texts))
     except ValueError as error:
-        fail(str(error), hint="give an address such as a@bank.test, or a domain")
+        fail(str(error), hint="Give an address such as a@bank.test, or a domain.")
 
 
 def _sender(text: str | None) -> Domain | None:
@@ -412,5 +412,5 @@ def _age(text: str) -> timedelta:
 
     found = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
     if found is None:
-        fail(f"--probe-max-age {text}: not an age", hint="give one such as 30m, 24h or 7d")
+        fail(f"--probe-max-age {text}: not an age", hint="Give one such as 30m, 24h or 7d.")
     return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[found[2]]: int(found[1])})

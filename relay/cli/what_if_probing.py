@@ -191,7 +191,7 @@ def cached(where: StateDir, *, max_age: timedelta) -> tuple[DomainRecord, ...]:
     except OSError as error:
         fail(f"can't read {where.probes}: {error.strerror}")
     except EvidenceFileError as error:
-        fail(f"{error.problems[0]}", hint="remove the file: it only saves probing again")
+        fail(f"{error.problems[0]}", hint="Remove the file: it only saves probing again.")
 
 
 def _keep(where: StateDir, records: Sequence[DomainRecord]) -> None:

@@ -128,7 +128,7 @@ def evidence_in(files: Iterable[Path]) -> list[DomainRecord]:
         except EvidenceFileError as error:
             for problem in error.problems[:_SHOWN]:
                 typer.echo(str(problem), err=True)
-            fail(f"{file} can't be used", hint="write one with `relay check HOST --save FILE`")
+            fail(f"{file} can't be used", hint="Write one with `relay check HOST --save FILE`.")
         except OSError as error:
             fail(f"can't read {file}: {error.strerror}")
     return records
@@ -178,8 +178,8 @@ def _read(lines: TextIO, name: str, asking: Asking, read: _Read) -> str:
     if not tally.found:
         fail(
             f"{name} names no destination",
-            hint="give an address or a domain on each line, or name the kind of log: "
-            "--email-log, --postfix-log",
+            hint="Give an address or a domain on each line, or name the kind of log: "
+            "--email-log, --postfix-log.",
         )
     parts = [f"{tally.found} entr{'y' if tally.found == 1 else 'ies'} of {name}"]
     if tally.problems:

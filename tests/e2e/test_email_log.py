@@ -210,4 +210,4 @@ async def test_with_bounce_management_the_sender_is_its_path_and_a_return_is_out
 def test_without_a_journal_there_is_no_log(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["log", "export", "--state", str(tmp_path / "nothing")])
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "start one with `relay serve`" in result.stderr
+    assert "Start one with `relay serve`." in result.stderr

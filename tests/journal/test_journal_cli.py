@@ -84,7 +84,7 @@ def test_without_a_journal_the_next_step_is_told(tmp_path: Path, command: tuple[
     assert result.exit_code == 3
     assert result.stdout == ""
     assert "no journal yet at" in result.stderr
-    assert "start one with `relay serve`" in result.stderr
+    assert "Start one with `relay serve`." in result.stderr
     assert not (tmp_path / "nothing").exists()
 
 
