@@ -10,8 +10,13 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the `relay` command."""
-    from relay.cli.loading import loading
+    import os
 
+    from relay.cli.loading import collect_seldom, loading
+
+    # It would look through all installed packages for plugins, and there is no use for any.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    collect_seldom()
     with loading():
         from relay.cli.app import app
         from relay.cli.streams import standard_streams

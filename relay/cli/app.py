@@ -7,22 +7,26 @@ from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from relay import __version__
 
 _COMMANDS: Final = {
-    "serve": "relay.cli.serve",
-    "send": "relay.cli.send",
-    "demo": "relay.cli.demo",
-    "what-if": "relay.cli.what_if",
-    "check": "relay.cli.check",
-    "prove": "relay.cli.prove",
-    "codes": "relay.cli.codes",
-    "readyz": "relay.cli.ready",
+    "serve": "Start the relay and its lab; end them with Ctrl-C or SIGTERM.",
+    "send": "Send a message and tell its story: reply, rule, host, what was seen, verdict, what "
+    "next.",
+    "demo": "Send a message to every scenario under every setting, on free ports of this machine.",
+    "what-if": "Say what would become of mail under another policy. Nothing is sent.",
+    "check": "Ask mail servers what TLS they offer, and say what each setting makes of it.",
+    "prove": "Prove from what receivers got whether a relay keeps what a TLS setting claims.",
+    "codes": "Explain a code or a bounce: whether it is final, its causes, and how to reproduce "
+    "each.",
+    "readyz": "Exit 0 when every listener of the running relay accepts and greets, else 1.",
 }
-"""Where the function of each command is, which bears its name."""
+"""What each command does, as its function says at first."""
+_MODULES: Final = {"readyz": "ready"}
+"""Where the function of a command is, which bears its name, if not in the module of its name."""
 _GROUPS: Final = {
     "policy": "Check, explain and list policies.",
     "messages": "What was sent, and its way.",
@@ -68,7 +72,9 @@ class _Commands(MutableMapping[str, Any]):
 def _build(name: str) -> Any:
     alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     if name in _COMMANDS:
-        alone.command(name)(getattr(import_module(_COMMANDS[name]), name.replace("-", "_")))
+        function = name.replace("-", "_")
+        module = import_module(f"relay.cli.{_MODULES.get(name, function)}")
+        alone.command(name)(getattr(module, function))
     else:
         alone.add_typer(import_module(f"relay.cli.{name}").app, name=name, help=_GROUPS[name])
     return get_group(alone).commands[name]
@@ -83,6 +89,11 @@ class _Root(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        # One line of each needs none of their modules.
+        told = [TyperCommand(name, help=text) for name, text in (_COMMANDS | _GROUPS).items()]
+        TyperGroup(commands=told).format_commands(ctx, formatter)
 
 
 app = typer.Typer(

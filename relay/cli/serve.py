@@ -16,7 +16,7 @@ import typer
 from relay.cli.console import ExitCode, fail, say
 from relay.cli.keeping import KeepDaysOption, KeepMessagesOption, keep_of
 from relay.cli.lab_scripts import LabScriptOption, open_scripts
-from relay.cli.loading import loading
+from relay.cli.loading import collect_as_usual, loading
 from relay.cli.log_format import LogFormat, LogFormatOption, log_line, narrator, set_up_log
 from relay.cli.loops import LoopKind, LoopOption, loop_factory
 from relay.cli.noticing import (
@@ -238,17 +238,19 @@ def _run(
     log_format: LogFormat,
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    from relay.engine.relay import Relay
-    from relay.inbound.listeners import ListenError
-    from relay.journal.api import JournalError
-    from relay.journal.browsing import open_browser
-    from relay.journal.contacts_store import ContactsStore
-    from relay.lab.authority import AuthorityError
-    from relay.notice.options import NoticeError
-    from relay.tls.trust import TrustError
-    from relay.web.binding import WebListenError
-    from relay.web.live import Live
-    from relay.web.served import ServedRelay
+    with loading():
+        from relay.engine.relay import Relay
+        from relay.inbound.listeners import ListenError
+        from relay.journal.api import JournalError
+        from relay.journal.browsing import open_browser
+        from relay.journal.contacts_store import ContactsStore
+        from relay.lab.authority import AuthorityError
+        from relay.notice.options import NoticeError
+        from relay.tls.trust import TrustError
+        from relay.web.binding import WebListenError
+        from relay.web.live import Live
+        from relay.web.served import ServedRelay
+    collect_as_usual()
 
     async def until_stopped() -> WebListenError | None:
         with requests() as asked:

@@ -1,4 +1,4 @@
-"""What `relay serve` loads before it takes mail."""
+"""What `relay serve` loads before it takes mail, and `relay --help` at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2e_command import RELAY, environment
+from typer import Context
 from typer.main import get_command
 
 from relay.cli.app import app
@@ -60,6 +61,35 @@ def test_a_start_loads_what_it_needs_and_no_other_command(tmp_path: Path) -> Non
     assert {"cryptography", "relay.outbound.session"} <= set(loaded)
 
 
+def test_the_help_s_list_needs_no_command(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", RELAY, "--help"],
+        env=environment(tmp_path), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(_loaded(run.stderr))
+    assert "relay.cli.app" in loaded
+    assert _modules(get_command(app)) & loaded == set()
+    heavy = {"asyncio", "ssl", "sqlite3", "pydantic", "rich", "yaml", "cryptography", "smtplib"}
+    assert heavy & loaded == set()
+
+
+def test_the_help_s_list_says_of_each_command_what_it_says_itself() -> None:
+    root: Any = get_command(app)
+    context = Context(root, info_name="relay", terminal_width=200)
+    wide = context.make_formatter()
+    root.format_commands(context, wide)
+    listed = dict(
+        re.split(r"  +", line.strip(), maxsplit=1) for line in wide.getvalue().splitlines()[1:]
+    )
+    assert listed == {
+        name: command.get_short_help_str(180) for name, command in root.commands.items()
+    }
+
+
+def _loaded(told: str) -> list[str]:
+    return re.findall(r"^import time:.*\| +(\S+)$", told, re.MULTILINE)
+
+
 def _start(tmp_path: Path) -> list[str]:
     """Start a relay, the first time with new certificates; return what it loads, in order."""
     told = tmp_path / "told"
@@ -76,7 +106,7 @@ def _start(tmp_path: Path) -> list[str]:
         assert any("Ctrl-C stops" in line for line in process.stdout)
         process.terminate()
         process.communicate(timeout=30)
-    return re.findall(r"^import time:.*\| +(\S+)$", told.read_text(), re.MULTILINE)
+    return _loaded(told.read_text())
 
 
 def _modules(command: Any) -> set[str]:
