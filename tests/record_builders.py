@@ -23,11 +23,10 @@ from relay.core.records import (
     MatchedRule,
     Notified,
     RecipientOutcome,
-    ReplyMode,
     Session,
     SessionDirection,
 )
-from relay.core.replies import Reply, StatusCode
+from relay.core.replies import Reply, ReplyMode, StatusCode
 from relay.core.routing import Hop
 from relay.core.salesforce import MatchingRecords
 from relay.core.salesforce_view import BounceKind, FlagReason, SalesforceView

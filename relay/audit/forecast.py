@@ -28,8 +28,8 @@ from relay.core.outcomes import (
     TlsRefusal,
     outcome_of,
 )
-from relay.core.records import ReplyMode
 from relay.core.rejudging import NotObserved, Unseen
+from relay.core.replies import ReplyMode
 from relay.core.routing import ONE_TRY, Hop, HostAddress, Plan
 from relay.core.settings import Protection, Starttls
 from relay.core.steps import (

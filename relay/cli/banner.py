@@ -23,7 +23,7 @@ from relay.core.destinations import (
     ToRecipientDomain,
     ToScenario,
 )
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.salesforce import EmailRelayTls
 from relay.core.tls_policy import RuleOrigin
 from relay.core.verdicts import Terminate

@@ -14,8 +14,7 @@ import aiosmtplib
 
 from relay.audit.runner import Arrived, Look, RelayUnderTest, Sent
 from relay.config.policy_file import load_policy_text
-from relay.core.records import ReplyMode
-from relay.core.replies import Reply
+from relay.core.replies import Reply, ReplyMode
 from relay.core.settings import Protection, TlsSetting
 from relay.core.verdicts import Deliver
 from relay.engine.relay import Relay, RelayOptions

@@ -93,13 +93,14 @@ def lint(
     """
     from relay.config.masking import masked
     from relay.config.problems import Severity
-    from relay.core.jsonform import to_json
 
     paths = [policy_path(file) for file in files]
     found = {str(path): _problems(path) for path in dict.fromkeys(paths)}
     problems = [problem for file in found.values() for problem in file]
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if as_json:
+        from relay.core.jsonform import to_json
+
         print_json(to_json(problems))
     else:
         for file, its_problems in found.items():
@@ -166,7 +167,6 @@ def explain(
 ) -> None:
     """Say what a policy makes of mail to an address. Nothing is sent."""
     from relay.config.explain import explain_address, is_address
-    from relay.core.jsonform import to_json
 
     loaded = open_policy(policy)
     try:
@@ -175,6 +175,8 @@ def explain(
         wrong = sender if is_address(address) else address
         fail(f"{wrong!r}: {error}", hint="Give an address such as jane@example.com.")
     if as_json:
+        from relay.core.jsonform import to_json
+
         print_json(to_json(found))
         return
     if found.in_front is not None:
@@ -198,8 +200,6 @@ def _filled(words: str, head: str) -> str:
 
 def _no_host(policy: Policy, found: AddressPolicy) -> str | None:
     """Say why no host is asked, and what follows; None where there is one, or may be."""
-    from relay.core.bounces import explain_failure
-    from relay.core.outcomes import DnsFailure
     from relay.core.routing import RouteOrigin
     from relay.lab.catalogue import DNS_SCENARIOS
 
@@ -208,6 +208,10 @@ def _no_host(policy: Policy, found: AddressPolicy) -> str | None:
     scenario = DNS_SCENARIOS.get(found.route.removeprefix("lab/"))
     if scenario is None or scenario.problem is None:
         return None
+
+    from relay.core.bounces import explain_failure
+    from relay.core.outcomes import DnsFailure
+
     failure = DnsFailure(problem=scenario.problem, name=found.domain)
     return f"{explain_failure(failure).cause} Not delivered: {policy.codes.entry(failure)}"
 

@@ -20,7 +20,7 @@ from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
 from relay.core.delivery import Delivery
 from relay.core.failure_kinds import FailureKind
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.routing import ONE_TRY, RetrySchedule
 from relay.core.salesforce import BounceManagement, SalesforceSwitches
 

@@ -17,16 +17,9 @@ from relay.core.destinations import (
 )
 from relay.core.failure_kinds import FailureKind
 from relay.core.places import Place
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.routing import ClearText, RouteOrigin
-from relay.core.settings import (
-    OnBadCertificate,
-    OnNoTls,
-    Starttls,
-    TlsMode,
-    TlsSetting,
-    TlsVersion,
-)
+from relay.core.settings import OnBadCertificate, OnNoTls, Starttls, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import NamePolicy, RuleOrigin, TlsPolicy, TrustAnchors
 
 

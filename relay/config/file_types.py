@@ -14,7 +14,7 @@ from relay.core.codebook_data import CODE_BOOKS
 from relay.core.delivery import BareLineEnds, Reuse
 from relay.core.destinations import RoutedTo, ToCapture, ToHost, ToScenario
 from relay.core.email_relays import AuthMechanism, Secret
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.routing import ONE_TRY, ClearText, NameServer, RetrySchedule
 from relay.core.salesforce import (
     BounceRule,

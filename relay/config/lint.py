@@ -18,7 +18,7 @@ from relay.core.destinations import (
     ToRecipientDomain,
 )
 from relay.core.places import Place
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.settings import (
     OnBadCertificate,
     OnNoTls,

@@ -8,7 +8,7 @@ from relay.config.policy_file import LoadedPolicy
 from relay.config.problems import KeyPath, Problem, warning
 from relay.core.destinations import ToHost, ToMxOrHost
 from relay.core.email_relays import RELAY_PORTS, DomainFilter
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.salesforce import BounceRule, InvalidDomains, OnTlsFailure
 
 

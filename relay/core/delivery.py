@@ -12,7 +12,7 @@ from relay.core.addresses import Domain
 from relay.core.codebook import CodeBook
 from relay.core.codebook_data import SALESFORCE
 from relay.core.outcomes import Failure
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.routing import (
     ONE_TRY,
     ClearText,

@@ -16,7 +16,7 @@ from relay.core.evidence import TlsEvidence
 from relay.core.faults import ResultType, TlsFault
 from relay.core.outcomes import Outcome, Stage
 from relay.core.rejudging import NotObserved
-from relay.core.replies import StatusCode
+from relay.core.replies import ReplyMode, StatusCode
 from relay.core.routing import Hop
 from relay.core.salesforce_view import SalesforceView
 from relay.core.settings import TlsSetting
@@ -32,16 +32,6 @@ class BodyType(Enum):
 
     SEVEN_BIT = "7bit"
     EIGHT_BIT = "8bitmime"
-
-
-@unique
-class ReplyMode(Enum):
-    """When the client gets its answer to DATA."""
-
-    INLINE = "inline"
-    """After one round of tries, with the outcome itself."""
-    QUEUED = "queued"
-    """As soon as the message is durable."""
 
 
 @unique

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum, unique
 from typing import Final
 
 _ENHANCED: Final = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
@@ -99,3 +100,13 @@ class Reply:
     def _own_enhanced(self, text: str) -> re.Match[str] | None:
         found = _ENHANCED.match(text)
         return found if found and int(found[1]) == self.code // 100 else None
+
+
+@unique
+class ReplyMode(Enum):
+    """When the client gets its answer to DATA."""
+
+    INLINE = "inline"
+    """After one round of tries, with the outcome itself."""
+    QUEUED = "queued"
+    """As soon as the message is durable."""

@@ -10,8 +10,8 @@ from typing import Final, assert_never
 from relay.core.clock import Clock
 from relay.core.codebook import CodeEntry
 from relay.core.delivery import Policy
-from relay.core.records import Envelope, ReplyMode
-from relay.core.replies import StatusCode
+from relay.core.records import Envelope
+from relay.core.replies import ReplyMode, StatusCode
 from relay.core.routing import ONE_TRY
 from relay.core.steps import Done, GiveUp
 from relay.engine.compliance import hidden_copy, sender_field, sent_from

@@ -15,7 +15,8 @@ from typing import Final
 
 from relay.core.contacts import address_key
 from relay.core.dsn import DsnRequest, RecipientRequest
-from relay.core.records import Envelope, ReplyMode
+from relay.core.records import Envelope
+from relay.core.replies import ReplyMode
 from relay.core.salesforce import BOUNCE_DOMAIN, SalesforceSwitches
 from relay.core.verp import encode_verp
 from relay.formats.heads import Head

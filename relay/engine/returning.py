@@ -27,10 +27,9 @@ from relay.core.records import (
     MatchedRule,
     Notified,
     Reading,
-    ReplyMode,
     Returned,
 )
-from relay.core.replies import StatusCode
+from relay.core.replies import ReplyMode, StatusCode
 from relay.core.tls_policy import strictest
 from relay.core.verp import decode_verp, may_be_verp
 from relay.engine.flags import Flags

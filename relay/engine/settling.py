@@ -14,16 +14,8 @@ from relay.core.bounces import make_bounce
 from relay.core.delivery import Policy
 from relay.core.dsn import Notify
 from relay.core.outcomes import Delivered, Outcome
-from relay.core.records import (
-    Attempt,
-    BodyType,
-    Bounce,
-    BounceAction,
-    Envelope,
-    Notified,
-    ReplyMode,
-)
-from relay.core.replies import StatusCode
+from relay.core.records import Attempt, BodyType, Bounce, BounceAction, Envelope, Notified
+from relay.core.replies import ReplyMode, StatusCode
 from relay.core.routing import RouteOrigin
 from relay.core.salesforce import BounceManagement
 from relay.core.steps import Done, GiveUp, Wait

@@ -17,7 +17,8 @@ from relay.core.addresses import Address
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
 from relay.core.notices import Notice
-from relay.core.records import BodyType, Envelope, ReplyMode
+from relay.core.records import BodyType, Envelope
+from relay.core.replies import ReplyMode
 from relay.journal.api import JournalError, NewMessage, RecipientState
 from relay.notice.words import subject_of, text_of
 

@@ -21,7 +21,7 @@ from relay.core.destinations import (
 )
 from relay.core.failure_kinds import FailureKind
 from relay.core.places import Place
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.routing import ONE_TRY, ClearText, Dns, NameServer, RouteOrigin
 from relay.core.settings import OnBadCertificate, TlsMode, TlsSetting, TlsVersion
 from relay.core.tls_policy import CommonName, NamePolicy, RuleOrigin, TlsPolicy, TrustAnchors

@@ -16,7 +16,7 @@ from relay.config.policy_file import (
     shipped_policies,
 )
 from relay.config.resources import shipped
-from relay.core.records import ReplyMode
+from relay.core.replies import ReplyMode
 from relay.core.settings import TlsSetting
 from relay.lab.catalogue import SCENARIOS
 

@@ -73,6 +73,20 @@ def test_the_help_s_list_needs_no_command(tmp_path: Path) -> None:
     assert heavy & loaded == set()
 
 
+def test_a_policy_is_explained_without_what_sends_and_stores(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", RELAY, "policy", "explain", "a@expired.lab.test"],
+        env=environment(tmp_path), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(_loaded(run.stderr))
+    assert "relay.config.explain" in loaded
+    heavy = {"asyncio", "ssl", "sqlite3", "rich", "cryptography", "orjson", "relay.core.records"}
+    assert heavy & loaded == set()
+    assert {name.split(".")[1] for name in loaded if name.startswith("relay.")} == {
+        "cli", "config", "core", "lab",
+    }  # fmt: skip
+
+
 def test_the_help_s_list_says_of_each_command_what_it_says_itself() -> None:
     root: Any = get_command(app)
     context = Context(root, info_name="relay", terminal_width=200)

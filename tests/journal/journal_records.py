@@ -17,8 +17,8 @@ from record_builders import TEXT
 from relay.core.evidence import ClientOffer, HandshakeDone, TlsEvidence
 from relay.core.faults import FaultKind, TlsFault
 from relay.core.outcomes import Deferred, TlsRefusal
-from relay.core.records import Attempt, Bounce, Envelope, MatchedRule, Notified, ReplyMode, Session
-from relay.core.replies import Reply, StatusCode
+from relay.core.records import Attempt, Bounce, Envelope, MatchedRule, Notified, Session
+from relay.core.replies import Reply, ReplyMode, StatusCode
 from relay.core.settings import TlsMode, TlsSetting, TlsVersion
 from relay.core.transcripts import Direction, Line
 from relay.core.verdicts import Terminate
