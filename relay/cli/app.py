@@ -14,15 +14,13 @@ from relay import __version__
 
 _COMMANDS: Final = {
     "serve": "Start the relay and its lab; end them with Ctrl-C or SIGTERM.",
-    "send": "Send a message and tell its story: reply, rule, host, what was seen, verdict, what "
-    "next.",
-    "demo": "Send a message to every scenario under every setting, on free ports of this machine.",
-    "what-if": "Say what would become of mail under another policy. Nothing is sent.",
-    "check": "Ask mail servers what TLS they offer, and say what each setting makes of it.",
-    "prove": "Prove from what receivers got whether a relay keeps what a TLS setting claims.",
-    "codes": "Explain a code or a bounce: whether it is final, its causes, and how to reproduce "
-    "each.",
-    "readyz": "Exit 0 when every listener of the running relay accepts and greets, else 1.",
+    "send": "Send a message and tell its story.",
+    "demo": "Send a message to every scenario under every setting.",
+    "what-if": "Say what would become of mail under another policy.",
+    "check": "Ask mail servers what TLS they offer.",
+    "prove": "Prove whether a relay keeps what a TLS setting claims.",
+    "codes": "Explain a code or a bounce, and how to reproduce it.",
+    "readyz": "Exit 0 when every listener accepts and greets, else 1.",
 }
 """What each command does, as its function says at first."""
 _MODULES: Final = {"readyz": "ready"}
