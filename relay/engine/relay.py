@@ -187,6 +187,7 @@ class Relay:
     async def prepare(self) -> None:
         """Load what sends mail, beside the event loop; else the first message waits for that."""
         await self._tries.make()
+        await self._lab.prepare()
 
     async def load(self, policy: Policy) -> None:
         """Put another policy in force for whatever is taken up from now on.

@@ -82,6 +82,10 @@ class Lab:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
+    async def prepare(self) -> None:
+        """Load what issues certificates, beside the event loop; else the first receiver does."""
+        await asyncio.to_thread(_load_certificates)
+
     async def close(self) -> None:
         """Stop every receiver and end its sessions; what was received stays readable."""
         async with self._starting:
@@ -287,11 +291,18 @@ class Lab:
 
 
 def _load_receivers() -> None:
-    """Load what receivers and certificates are made of: with the first of them, not with a relay.
+    """Load what receivers are made of: with the first of them, not with a relay.
 
     It takes long enough to hold up the mail for other hosts.
     """
-    from relay.lab import chains, listener  # noqa: F401
+    from relay.lab import listener  # noqa: F401
+
+    _load_certificates()
+
+
+def _load_certificates() -> None:
+    """Load what certificates are made of, and the recipes."""
+    from relay.lab import chains  # noqa: F401
     from relay.lab.recipes import shipped_recipes
 
     shipped_recipes()
