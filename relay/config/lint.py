@@ -36,6 +36,7 @@ def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
     """Return the warnings of a policy that loads, in the file's order."""
     return sorted_problems(
         [
+            *_nothing_said(loaded),
             *_settings(loaded),
             *_nothing_to_test(loaded),
             *_rules_without_effect(loaded),
@@ -52,6 +53,14 @@ def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
 
 def _at(loaded: LoadedPolicy, path: KeyPath, message: str, hint: str) -> Problem:
     return warning(loaded.tree.place(path), path, message, hint)
+
+
+def _nothing_said(loaded: LoadedPolicy) -> Iterator[Problem]:
+    """Find a file without a single key, such as one that was cut off."""
+    if not loaded.shape.model_fields_set:
+        default = loaded.tls.default.setting.label
+        message = f"the file sets nothing: all mail is under the default, {default}"
+        yield _at(loaded, (), message, f'write "tls: {default}" if that is meant')
 
 
 def _settings(loaded: LoadedPolicy) -> Iterator[Problem]:

@@ -23,7 +23,6 @@ def route(to: str, match: str = "a.example") -> str:
 
 
 QUIET = [
-    "",
     "tls: Preferred",
     VERIFY,
     VERIFY + route("mx.example.com"),
@@ -53,6 +52,9 @@ def test_nothing_to_say(text: str) -> None:
 
 
 LOUD = [
+    ("", ("", 1, 1), "the file sets nothing: all mail is under the default, Preferred"),
+    ("# Later.\n", ("", 1, 1), "the file sets nothing"),
+    ("{}", ("", 1, 1), "the file sets nothing"),
     ("tls: Required", ("tls", 1, 6), "an expired, self-signed or wrong certificate is accepted"),
     (
         VERIFY + "rules:\n  - {match: a.example, tls: Required}",
