@@ -83,8 +83,8 @@ class Lab:
         await self.close()
 
     async def prepare(self) -> None:
-        """Load what issues certificates, beside the event loop; else the first receiver does."""
-        await asyncio.to_thread(_load_certificates)
+        """Load what receivers are made of, beside the event loop; else the first one waits."""
+        await asyncio.to_thread(_load_receivers)
 
     async def close(self) -> None:
         """Stop every receiver and end its sessions; what was received stays readable."""
@@ -291,18 +291,11 @@ class Lab:
 
 
 def _load_receivers() -> None:
-    """Load what receivers are made of: with the first of them, not with a relay.
+    """Load what receivers and certificates are made of.
 
     It takes long enough to hold up the mail for other hosts.
     """
-    from relay.lab import listener  # noqa: F401
-
-    _load_certificates()
-
-
-def _load_certificates() -> None:
-    """Load what certificates are made of, and the recipes."""
-    from relay.lab import chains  # noqa: F401
+    from relay.lab import chains, fault_overlay, listener  # noqa: F401
     from relay.lab.recipes import shipped_recipes
 
     shipped_recipes()
