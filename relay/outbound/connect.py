@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import sys
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,6 @@ from relay.core.outcomes import (
 from relay.core.routing import Hop
 from relay.lookup.locality import stays_local
 
-_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1"})
 _REFUSED: Final = frozenset({errno.ECONNREFUSED})
 _LOST: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
@@ -45,9 +43,8 @@ async def connect_to(hop: Hop, *, within: float) -> socket.socket | ConnectionFa
         where = _numeric(hop.address, hop.port)
         sock = socket.socket(where.family, where.kind, where.protocol)
         sock.setblocking(False)
-        if not (hop.address in _THIS_MACHINE and _connected_at_once(sock, where.address)):
-            async with asyncio.timeout(within):
-                await asyncio.get_running_loop().sock_connect(sock, where.address)
+        async with asyncio.timeout(within):
+            await asyncio.get_running_loop().sock_connect(sock, where.address)
     except (OSError, OverflowError) as error:
         if sock is not None:
             sock.close()
@@ -75,24 +72,6 @@ def _numeric(address: str, port: int) -> _Where:
         address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
     )[0]
     return _Where(family, kind, protocol, sockaddr)
-
-
-def _connected_at_once(sock: socket.socket, address: tuple[Any, ...]) -> bool:
-    """Connect to this machine, where Linux is done within the call and tells by the next one.
-
-    False where it is to be waited for, which takes the loop four system calls and a round. Raises
-    OSError where there is nobody.
-    """
-    if sys.platform != "linux":
-        return False
-    code = sock.connect_ex(address)
-    if code == errno.EINPROGRESS:
-        code = sock.connect_ex(address)
-    if code == errno.EALREADY:
-        return False
-    if code:
-        raise OSError(code, os.strerror(code))
-    return True
 
 
 def _failure(error: OSError | OverflowError) -> ConnectionFailure:

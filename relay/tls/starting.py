@@ -19,22 +19,6 @@ class _SmallTls(SSLProtocol):
 
     max_size = RECEIVED_AT_ONE_TIME
 
-    def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
-        """Let a client's last words of the handshake go out with the first behind it.
-
-        Whoever waited for the handshake runs next, and a write takes along what is left to send.
-        """
-        # Typeshed has less of it than there is.
-        this: Any = self
-        held = handshake_exc is None and not this._server_side and not this._ssl_writing_paused
-        if not held:
-            super()._on_handshake_complete(handshake_exc)
-            return
-        this._ssl_writing_paused = True
-        super()._on_handshake_complete(None)
-        this._ssl_writing_paused = False
-        this._loop.call_soon(this._process_outgoing)
-
 
 async def accept_tls(
     wire: asyncio.Transport,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from lab_sessions import open_session
+from lab_opening import open_session
 
 from relay.core.addresses import parse_domain
 from relay.core.faults import FaultKind

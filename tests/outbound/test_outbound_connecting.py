@@ -176,20 +176,3 @@ async def test_a_port_out_of_range(relay: Relay, port: int) -> None:
     session = await relay.open(Hop(host=HOST, address="127.0.0.1", port=port))
     assert isinstance(session.failure, ConnectionFailure)
     assert session.failure.stage is Stage.NOT_CONNECTED
-
-
-async def test_a_connection_that_takes_its_time_is_waited_for(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[int] = []
-
-    def not_at_once(sock: socket.socket, address: tuple[object, ...]) -> bool:
-        begun.append(sock.connect_ex(address))
-        return False
-
-    monkeypatch.setattr("relay.outbound.connect._connected_at_once", not_at_once)
-    async with Peer().running() as peer:
-        session = await relay.open(peer.hop)
-        await session.close()
-    assert session.failure is None
-    assert len(begun) == 1
