@@ -201,7 +201,7 @@ def test_a_book_is_shown_alone_and_keeps_to_itself() -> None:
     assert {entry["book"] for entry in about["emitted"]} == {"rfc"}
     unknown = codes("--book", "sendmail")
     assert unknown.exit_code == 2
-    assert "allowed: salesforce, postfix, exchange, rfc" in unknown.stderr
+    assert "Allowed: salesforce, postfix, exchange, rfc." in unknown.stderr
 
 
 def test_the_words_of_others_are_shown_and_not_obeyed() -> None:
