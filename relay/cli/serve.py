@@ -307,7 +307,7 @@ def _run(
 
 @asynccontextmanager
 async def _preparing(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
-    """Load what sends mail behind the start, in a task that is over in the end."""
+    """Load what sends mail behind the start, in a task that no stop waits for."""
 
     async def prepare() -> None:
         # A thread that loads libraries slows the event loop down, to half its speed and less.
@@ -319,7 +319,8 @@ async def _preparing(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield preparing
     finally:
-        await preparing
+        preparing.cancel()
+        await asyncio.wait((preparing,))
 
 
 def _hint(error: Exception) -> str | None:

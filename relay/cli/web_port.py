@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -143,12 +143,13 @@ async def managed(
     readiness: Readiness,
     *,
     served: ServedRelay | None = None,
-    after: Awaitable[None] | None = None,
+    after: asyncio.Task[None] | None = None,
 ) -> AsyncIterator[None]:
     """Serve on the socket that `wanted` opened, as long as it is entered.
 
-    It answers a moment later, for the web libraries are loaded meanwhile, behind what `after` waits
-    for; None is for no port. `served` is the relay, None for a lab alone.
+    It answers a moment later, for the web libraries are loaded meanwhile, behind `after`, which is
+    cancelled if it still runs in the end; None is for no port. `served` is the relay, None for a
+    lab alone.
     """
     if wanted is None or bound is None:
         yield
@@ -161,6 +162,8 @@ async def managed(
         yield
     finally:
         over.set()
+        if after is not None:
+            after.cancel()
         await serving
 
 
@@ -171,12 +174,14 @@ async def _serve(
     readiness: Readiness,
     *,
     served: ServedRelay | None,
-    after: Awaitable[None] | None,
+    after: asyncio.Task[None] | None,
     over: asyncio.Event,
 ) -> None:
     if after is not None:
         # Two threads that load at the same time only hold each other up.
-        await after
+        await asyncio.wait((after,))
+    if over.is_set():
+        return
     with loading():
         # Half a second of imports, which would hold up the mail that comes meanwhile.
         await asyncio.to_thread(_load)
