@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 
-class Alarmed:
+class Alarmed(ABC):
     """A protocol that waits for many things, one after the other, each with an end of its own.
 
     The timer of an earlier wait stays set: it looks again when it rings too early, so that a
@@ -30,9 +31,9 @@ class Alarmed:
             self._timer.cancel()
             self._timer = None
 
+    @abstractmethod
     def _ring(self) -> None:
         """Tell whoever still waits that it is too late."""
-        raise NotImplementedError
 
     def _set(self) -> None:
         self._rings_at = self._too_late_at

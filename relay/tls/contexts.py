@@ -66,7 +66,6 @@ class ClientContexts:
     def __init__(self, stores: TrustStores) -> None:
         self._stores = stores
         self._contexts: dict[tuple[TlsVersion, Verification | None], ssl.SSLContext] = {}
-        self._last: tuple[TlsPolicy, ssl.SSLContext] | None = None
 
     def context(self, policy: TlsPolicy) -> ssl.SSLContext:
         """Return the context for a session under `policy`.
@@ -79,7 +78,6 @@ class ClientContexts:
         key = (policy.minimum_tls, verification(policy))
         if key not in self._contexts:
             self._contexts[key] = self._build(*key)
-        self._last = (policy, self._contexts[key])
         return self._contexts[key]
 
     def _build(self, minimum: TlsVersion, verifying: Verification | None) -> ssl.SSLContext:
