@@ -21,6 +21,7 @@ from relay.audit.on_record import DomainRecord
 from relay.core.addresses import parse_address
 from relay.core.evidence import NotTried, TlsEvidence
 from relay.core.jsonform import to_json
+from relay.journal.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -57,12 +58,7 @@ def save_evidence(path: Path, records: Iterable[DomainRecord]) -> None:
     Raises OSError.
     """
     content = {"format": FORMAT, "version": VERSION, "records": to_json(list(records))}
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode("ascii"))
 
 
 def load_evidence(path: Path) -> tuple[DomainRecord, ...]:

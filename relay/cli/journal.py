@@ -185,18 +185,13 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = output.with_name(f".{output.name}.part")
+    from relay.journal.whole_files import whole_file
+
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
+        with whole_file(output, mode=0o600) as out:
             yield out
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(output)
     except OSError as error:
         fail(f"{output}: {error.strerror or error}", hint="Name a file that can be written.")
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -99,12 +99,12 @@ def _target(output: Path | None) -> Iterator[TextIO]:
             sys.stdout.reconfigure(newline="", errors="backslashreplace")
         yield sys.stdout
         return
-    part = output.with_name(f".{output.name}.part")
+    from relay.journal.whole_files import whole_file
+
     try:
-        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
+        with whole_file(output) as file:
+            out = TextIOWrapper(file, newline="", encoding="utf-8", errors="backslashreplace")
             yield out
-        part.replace(output)
+            out.detach()
     except OSError as error:
         fail(f"{output}: {error.strerror or error}", hint="Name a file that can be written.")
-    finally:
-        part.unlink(missing_ok=True)

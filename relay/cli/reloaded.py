@@ -13,6 +13,8 @@ from enum import Enum, unique
 from pathlib import Path
 from typing import Any
 
+from relay.journal.whole_files import Outlives, write_whole
+
 
 @unique
 class ReloadOutcome(Enum):
@@ -77,10 +79,10 @@ class ReloadReport:
         return (*self.problems, kept, *scripts)
 
     def write(self, path: Path) -> None:
-        """Leave the report, all of it or nothing."""
-        part = path.with_name(f"{path.name}.{self.pid}")
-        part.write_text(json.dumps(asdict(self), indent=2, default=_plain))
-        part.replace(path)
+        """Leave the report, all of it or nothing; raises OSError."""
+        told = json.dumps(asdict(self), indent=2, default=_plain)
+        # Void without the process that it tells of, which no power cut spares.
+        write_whole(path, told.encode("ascii"), outlives=Outlives.PROCESS)
 
 
 def read_report(path: Path) -> ReloadReport | None:

@@ -11,6 +11,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from relay.journal.whole_files import Outlives, write_whole
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
@@ -37,10 +39,10 @@ class Serving:
     web: str | None = None
 
     def write(self, path: Path) -> None:
-        """Leave the note, all of it or nothing."""
-        part = path.with_name(f"{path.name}.{self.pid}")
-        part.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        part.replace(path)
+        """Leave the note, all of it or nothing; raises OSError."""
+        note = json.dumps(asdict(self), indent=2) + "\n"
+        # Void without its process, which no power cut spares.
+        write_whole(path, note.encode("ascii"), outlives=Outlives.PROCESS)
 
 
 def read_serving(path: Path) -> Serving | None:

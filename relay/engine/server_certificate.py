@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from relay import __version__
+from relay.journal.whole_files import Outlives, write_whole
 from relay.lab.authority import LabAuthority
 
 _RECIPE: Final = "good"
@@ -75,8 +75,5 @@ def _digest(kept: ServerCertificate, authority: LabAuthority, hostname: str) -> 
 
 def _write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, all of it or nothing."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    part.replace(path)
+    # After a power cut the digest in the note tells, and the start makes them anew.
+    write_whole(path, content, mode=0o600, outlives=Outlives.PROCESS)

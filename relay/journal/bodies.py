@@ -23,6 +23,7 @@ from typing import Final
 
 from relay.core.ids import ID_FORM
 from relay.journal.api import JournalError, JournalUnavailable
+from relay.journal.whole_files import sync_directory
 
 SMALL: Final = 64 * 1024
 """Octets that a body has at most to be kept in the journal itself."""
@@ -140,14 +141,3 @@ def _unavailable(error: OSError, directory: Path) -> JournalUnavailable:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return JournalUnavailable(f"there is no space left for the journal: {directory}")
     return JournalUnavailable(f"a body can't be written ({error.strerror or error}): {directory}")
-
-
-def sync_directory(directory: Path) -> None:
-    """Make new files' names durable; only POSIX systems can and need to."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

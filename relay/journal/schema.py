@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from relay.journal.api import JournalError, JournalVersion, NoJournal
-from relay.journal.bodies import sync_directory
 from relay.journal.sqlite_errors import journal_error
+from relay.journal.whole_files import sync_directory
 
 FORMAT: Final = 2
 """The number of this layout (`PRAGMA user_version`)."""
