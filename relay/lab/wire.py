@@ -15,6 +15,7 @@ from typing import Final
 
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
+from relay.lab.overheard import Overheard
 from relay.lab.received import Octets
 from relay.lab.tls_layer import HandshakeError, NeedsOctets, TlsBrokenError, TlsLayer
 
@@ -24,6 +25,7 @@ MAX_COMMAND: Final = 4096
 _CHUNK: Final = 65536
 _LINGER: Final = 1.0
 _RECORD_HEADER: Final = 5
+_HANDSHAKE_RECORD: Final = 22
 _END_OF_DATA: Final = b"\r\n.\r\n"
 
 
@@ -58,6 +60,8 @@ class SmtpWire:
         self._idle_seconds = idle_seconds
         self._buffer = bytearray()
         self._tls: TlsLayer | None = None
+        self._overheard = Overheard(log, encrypted=False)
+        self._said_goodbye = False
 
     @property
     def encrypted(self) -> bool:
@@ -128,7 +132,8 @@ class SmtpWire:
     async def start_tls(self, tls: TlsLayer, *, seconds_per_octet: float = 0.0) -> None:
         """Take part in a handshake as the server; raise HandshakeError, its alert being sent.
 
-        What came in clear text ahead of it is forgotten (RFC 3207 section 6), but counted.
+        What came in clear text ahead of it is not obeyed (RFC 3207 section 6), but counted, and
+        noted with what comes in its place.
         """
         self._discard_unread()
         while True:
@@ -148,35 +153,65 @@ class SmtpWire:
         await self._flush(tls, seconds_per_octet)
 
     async def read_client_hello(self) -> None:
-        """Read one whole TLS record, so that a close that follows is no reset."""
+        """Read one whole TLS record, so that a close that follows is no reset.
+
+        What is none is read as far as it has come.
+        """
         self._discard_unread()
         record = bytearray()
-        while len(record) < _RECORD_HEADER or len(record) < _RECORD_HEADER + int.from_bytes(
-            record[3:5], "big"
-        ):
-            record += await self._receive()
+        try:
+            while not record or (
+                record[0] == _HANDSHAKE_RECORD
+                and len(record) < _RECORD_HEADER + int.from_bytes(record[3:5], "big")
+            ):
+                record += await self._receive()
+        finally:
+            self._overheard.feed(record)
 
     async def ignore(self) -> None:
         """Read until the client leaves, or says nothing for too long; answer nothing."""
-        with suppress(ConnectionEnded):
-            while True:
-                await self._receive()
+        heard = self._overheard if self._tls is None else Overheard(self._log, encrypted=True)
+        heard.feed(self._buffer)
+        self._buffer.clear()
+        try:
+            with suppress(ConnectionEnded):
+                while True:
+                    heard.feed(await self._receive())
+        finally:
+            heard.end()
 
     async def linger(self) -> None:
-        """Let the client read our last words: closing with unread input would reset them away."""
+        """Let the client read our last words: closing with unread input would reset them away.
+
+        What it goes on to say all the same is noted.
+        """
+        self._said_goodbye = True
         with suppress(OSError, TimeoutError, ConnectionEnded):
             if self._writer.can_write_eof():
                 self._writer.write_eof()
             async with asyncio.timeout(_LINGER):
                 while True:
-                    await self._receive_raw()
+                    self._overheard.feed(await self._receive_raw())
 
     async def close(self) -> None:
-        """Close in order: a TLS closure alert where TLS stands, then the connection."""
-        with suppress(ConnectionEnded):
-            if self._tls is not None:
+        """Close in order: a TLS closure alert where TLS stands, then the connection.
+
+        What the client had said by then, or says in clear text as it learns of the end, is noted.
+        """
+        heard = self._overheard if self._tls is None else Overheard(self._log, encrypted=True)
+        heard.feed(self._buffer)
+        self._buffer.clear()
+        if self._tls is None:
+            if not self._said_goodbye and not self._writer.is_closing():
+                await self.linger()
+        else:
+            with suppress(NeedsOctets, TlsBrokenError):
+                while True:
+                    heard.feed(self._tls.read())
+            with suppress(ConnectionEnded):
                 self._tls.close()
                 await self._flush(self._tls)
+        heard.end()
         self._writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_LINGER):
@@ -221,6 +256,7 @@ class SmtpWire:
 
     def _discard_unread(self) -> None:
         self._octets.discarded += len(self._buffer)
+        self._overheard.feed(self._buffer)
         self._buffer.clear()
 
     async def _receive_raw(self) -> bytes:
@@ -249,7 +285,10 @@ class SmtpWire:
     async def _feed(self, tls: TlsLayer) -> bool:
         """Give TLS some octets of the client's; return False when there are no more."""
         try:
-            tls.feed(await self._receive_raw())
+            octets = await self._receive_raw()
+            if self._tls is None:
+                self._overheard.feed(octets)
+            tls.feed(octets)
         except ClientSilent:
             raise
         except ConnectionEnded:

@@ -151,6 +151,9 @@ async def test_silence_lasts_until_the_client_leaves(lab: Lab) -> None:
     assert [line.text for line in session.transcript] == [
         "fault script: rule 1: silence",
         "stays silent",
+        "what follows was heard and not answered",
+        "EHLO me",
+        "QUIT",
     ]
 
 
