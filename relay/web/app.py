@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from relay.journal.api import JournalError, NotFound
 from relay.lab.lab import Lab
 from relay.web.health import health_router
 from relay.web.lab_routes import lab_router
+from relay.web.pages_kit import Pages
 from relay.web.pages_router import page_routers
+from relay.web.problem_pages import is_for_people, problem_page
 from relay.web.problems import Problem, ProblemError, ProblemKind
 from relay.web.readiness import Readiness
 from relay.web.relay_routes import relay_roots, relay_routers
@@ -62,14 +64,21 @@ def management_app(
     relay, None where the lab runs alone.
     """
     roots, routers = [health_router(readiness)], [lab_router(lab), script_router(lab)]
+    pages = None
     if served is not None:
-        roots += [*relay_roots(served), *page_routers(served, read_only=access.read_only)]
+        pages = Pages(read_only=access.read_only)
+        roots += [*relay_roots(served), *page_routers(served, pages)]
         routers += relay_routers(served)
-    return guarded(make_api(roots, routers), access, bound=bound)
+    return guarded(make_api(roots, routers, pages=pages), access, bound=bound)
 
 
-def make_api(roots: Sequence[APIRouter], routers: Sequence[APIRouter]) -> FastAPI:
-    """Return the routes without guards: `roots` as they are, `routers` below `/api/v1`."""
+def make_api(
+    roots: Sequence[APIRouter], routers: Sequence[APIRouter], *, pages: Pages | None = None
+) -> FastAPI:
+    """Return the routes without guards: `roots` as they are, `routers` below `/api/v1`.
+
+    With `pages`, what is refused to a person in a browser is a page, too.
+    """
     api = _Api(
         title="Relaylab",
         version=__version__,
@@ -81,10 +90,10 @@ def make_api(roots: Sequence[APIRouter], routers: Sequence[APIRouter]) -> FastAP
         exception_handlers={
             ProblemError: _on_problem,
             RequestValidationError: _on_bad_parameters,
-            HTTPException: _on_http_exception,
+            HTTPException: _told(_http_problem, pages),
             NotFound: _on_not_found,
-            JournalError: _on_journal_error,
-            Exception: _on_exception,
+            JournalError: _told(_journal_problem, pages),
+            Exception: _told(_defect, pages),
         },
     )
     for root in roots:
@@ -92,6 +101,20 @@ def make_api(roots: Sequence[APIRouter], routers: Sequence[APIRouter]) -> FastAP
     for router in routers:
         api.include_router(router, prefix=API)
     return api
+
+
+def _told(
+    problem_of: Callable[[Request, Exception], Problem], pages: Pages | None
+) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    """Return what answers with a problem: a page for a person in a browser, else its details."""
+
+    async def handler(request: Request, error: Exception) -> Response:
+        problem = problem_of(request, error)
+        if pages is not None and is_for_people(request):
+            return await problem_page(pages, problem)
+        return problem.response()
+
+    return handler
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
@@ -110,30 +133,29 @@ async def _on_bad_parameters(_: Request, error: Exception) -> Response:
     ).response()
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer what the framework itself refuses: a path, a method, a body that is no JSON."""
+def _http_problem(request: Request, error: Exception) -> Problem:
+    """Tell what the framework itself refuses: a path, a method, a body that is no JSON."""
     assert isinstance(error, HTTPException)
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            problem = Problem(
+            return Problem(
                 kind=ProblemKind.UNKNOWN_PATH,
                 detail="This port has no such path.",
                 next=f"GET {OPENAPI} lists all paths.",
             )
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            problem = Problem(
+            return Problem(
                 kind=ProblemKind.METHOD_NOT_ALLOWED,
                 detail=f"{request.method} is not for this path.",
                 next=f"GET {OPENAPI} lists the methods of each path.",
                 headers=error.headers or {},
             )
         case _:
-            problem = Problem(
+            return Problem(
                 kind=ProblemKind.BAD_REQUEST,
                 detail="The request can't be read.",
                 next=f"GET {OPENAPI} says what this path takes.",
             )
-    return problem.response()
 
 
 async def _on_not_found(_: Request, __: Exception) -> Response:
@@ -144,20 +166,20 @@ async def _on_not_found(_: Request, __: Exception) -> Response:
     ).response()
 
 
-async def _on_journal_error(_: Request, error: Exception) -> Response:
-    """Answer a journal that can't be used now; what is wrong with it goes to the log."""
+def _journal_problem(_: Request, error: Exception) -> Problem:
+    """Tell of a journal that can't be used now; what is wrong with it goes to the log."""
     log.error("the journal can't be used: %s", error)
     return Problem(
         kind=ProblemKind.JOURNAL_UNAVAILABLE,
         detail="The journal can't be read or written just now.",
         next="Look at the disk that it lies on; the relay's standard error says what is wrong.",
-    ).response()
+    )
 
 
-async def _on_exception(_: Request, __: Exception) -> Response:
-    """Answer a defect; its traceback goes to the log and nowhere else."""
+def _defect(_: Request, __: Exception) -> Problem:
+    """Tell of a defect; its traceback goes to the log and nowhere else."""
     return Problem(
         kind=ProblemKind.INTERNAL,
         detail="The request met a defect of this program.",
         next="Its standard error has the traceback; please report it.",
-    ).response()
+    )

@@ -14,9 +14,8 @@ from relay.web.pages_policy import policy_pages
 from relay.web.served import ServedRelay
 
 
-def page_routers(served: ServedRelay, *, read_only: bool) -> list[APIRouter]:
-    """Return the pages' routes, whose paths are whole; `read_only` leaves out what writes."""
-    pages = Pages(read_only=read_only)
+def page_routers(served: ServedRelay, pages: Pages) -> list[APIRouter]:
+    """Return the pages' routes, whose paths are whole."""
     return [
         pages.static_router(),
         mail_pages(served, pages),

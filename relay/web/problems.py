@@ -1,8 +1,8 @@
 """What the management port says when it refuses or fails: problem details by RFC 9457.
 
-Every answer of status 400 or more has this form. `type` is stable and what programs compare;
-`detail` says what happened and `next` what to do about it, for people. It never has an exception's
-text.
+Every answer of status 400 or more has this form, but for pages that a browser asked for. `type` is
+stable and what programs compare; `detail` says what happened and `next` what to do about it, for
+people. It never has an exception's text.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class ProblemKind(Enum):
     def type(self) -> str:
         """The problem's `type` (RFC 9457 section 3.1.1)."""
         return f"urn:relaylab:problem:{self.value}"
+
+    @property
+    def title(self) -> str:
+        """The problem in a few words, the same each time."""
+        return _MEANINGS[self].title
 
     @property
     def status(self) -> int:
@@ -130,10 +135,9 @@ class Problem:
 
     def response(self) -> Response:
         """Return the answer, which is an ASGI application."""
-        meaning = _MEANINGS[self.kind]
         body: dict[str, Json] = {
             "type": self.kind.type,
-            "title": meaning.title,
+            "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
             "next": self.next,

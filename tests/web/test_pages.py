@@ -9,6 +9,7 @@ import httpx
 import pytest
 from relay_port import INLINE, Port, relay_port
 
+from relay.journal.api import JournalError
 from relay.lab.authority import LabAuthority
 from relay.web.pages_mail import PAGE
 from relay.web.safety import Access
@@ -156,6 +157,65 @@ async def test_what_is_not_on_record_is_a_page_too(port: Port) -> None:
     assert "Not on record" in await page(port, "/mail/none", status=404)
     for path in ("/mail/none/retry", "/mail/none/delete", "/lab/try/none"):
         assert (await port.client.post(path)).status_code == 404
+
+
+BROWSERS = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", "/maill", 404, "Nothing is at this path"),
+        ("GET", "/mail/one/two/%3Cb%3E", 404, "Nothing is at this path"),
+        ("POST", "/nowhere", 404, "Nothing is at this path"),
+        ("GET", "/policy/reload", 405, "This path has no such method"),
+    ],
+)
+async def test_a_browser_is_told_by_a_page_what_is_not_there(
+    port: Port, method: str, path: str, status: int, says: str
+) -> None:
+    answer = await port.client.request(method, path, headers={"Accept": BROWSERS})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src")
+    assert f"<h1>{says}</h1>" in answer.text
+    assert '<a href="/policy">' in answer.text
+    assert "<b>" not in answer.text
+    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/maill", "*/*"),
+        ("/maill", "application/json"),
+        ("/maill", "application/json, text/html;q=0.9"),
+        ("/maill", "application/problem+json, text/html"),
+        ("/maill", "text/html;q=0, */*"),
+        ("/maill", "text/html;q=high"),
+        ("/maill", ""),
+        ("/api/v1/maill", BROWSERS),
+        ("/services/data/v60.0/maill", BROWSERS),
+    ],
+)
+async def test_a_program_gets_problem_details(port: Port, path: str, accept: str) -> None:
+    answer = await port.client.get(path, headers={"Accept": accept})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("application/")
+    assert "<h1>" not in answer.text
+
+
+async def test_a_journal_that_can_not_be_read_is_told_by_a_page(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object, **__: object) -> None:
+        raise JournalError("/home/somebody/journal.sqlite3 is broken")
+
+    monkeypatch.setattr(type(port.served.journal), "find_records", unreadable)
+    answer = await port.client.get("/", headers={"Accept": BROWSERS})
+    assert answer.status_code == 503
+    assert "The journal can&#39;t be read or written just now." in answer.text
+    assert "somebody" not in answer.text
 
 
 async def test_a_queued_message_is_tried_again_at_once(queued_port: Port) -> None:

@@ -100,6 +100,28 @@ async def test_nothing_serious_for_other_senses_and_no_complaint(
         assert complaints == []
 
 
+@pytest.mark.judge("node", "npm")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_path_that_is_not_there_leads_to_those_that_are(port: Port, scheme: str) -> None:
+    axe = installed_modules(AXE, CACHE) / "axe-core/axe.min.js"
+    size = {"width": 390, "height": 800}
+    async with browsing(port, color_scheme=scheme, viewport=size) as (page, complaints):
+        answer = await page.goto("/maill")
+        assert answer is not None
+        assert answer.status == 404
+        over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.evaluate(over) <= 0
+        await page.evaluate(axe.read_text())
+        found = await page.evaluate("axe.run(document)")
+        assert [
+            e["id"] for e in found["violations"] if e["impact"] in {"serious", "critical"}
+        ] == []
+        # Chromium itself complains of the status, and of nothing else.
+        assert all("404" in said for said in complaints)
+        await page.get_by_role("link", name="All mail").click()
+        await expect(page).to_have_title("Mail · Relaylab")
+
+
 @pytest.mark.parametrize("width", [400, 1000, 1600])
 async def test_pages_fit_their_window(port: Port, width: int) -> None:
     await some_mail(port)
