@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from relay import __version__
+from relay.audit.promises import KNOWN_GOOD
 from relay.audit.proof import Reported, Told, Verdict
 from relay.audit.prove import ScenarioRecord, judge_again, promises_of
 from relay.core.jsonform import Json, to_json
@@ -63,7 +64,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A file that was read and judged again.
+    """A file that was read and judged again: `proof` says what its evidence says.
 
     `tampered` says that the digest does not fit; `changed` names scenarios whose verdict is another
     one now, with both; `other_promises` says that this version promises something else.
@@ -125,9 +126,9 @@ def load(text: str) -> Reading:
     plain = data["proof"]
     tampered = data["digest"] != _digest(plain)
     proof = _proof(plain)
-    again = judge_again(proof.scenarios, promises_of(proof.claim))
+    again = judge_again(proof.scenarios, promises_of(proof.claim), until=proof.ended_at)
     return Reading(
-        proof=proof,
+        proof=replace(proof, scenarios=again),
         tampered=tampered,
         changed=tuple(_changes(proof.scenarios, again)),
         other_promises=proof.promises_sha256 != promises_digest(proof.claim),
@@ -146,7 +147,8 @@ def with_bounces(proof: Proof, scenarios: Sequence[str]) -> Proof:
         replace(record, reported=said) if record.marked.scenario in scenarios else record
         for record in proof.scenarios
     ]
-    return replace(proof, scenarios=judge_again(told, promises_of(proof.claim)))
+    again = judge_again(told, promises_of(proof.claim), until=proof.ended_at)
+    return replace(proof, scenarios=again)
 
 
 def _changes(
@@ -177,7 +179,29 @@ def _proof(plain: Json) -> Proof:
         if record.marked.scenario not in promises_of(proof.claim)
     ]:
         raise ProofFileError(f"this version has no scenario {unknown[0]!r}")
+    if doubt := _doubt(proof):
+        raise ProofFileError(doubt)
     return proof
+
+
+def _doubt(proof: Proof) -> str | None:
+    """Return why the evidence can't be that of one run, None where it can."""
+    marked = [record.marked for record in proof.scenarios]
+    if marked[0].scenario != KNOWN_GOOD:
+        return f"its first scenario is not {KNOWN_GOOD}"
+    if len({one.scenario for one in marked}) < len(marked):
+        return "a scenario stands in it twice"
+    if len({one.mark for one in marked}) < len(marked):
+        return "two scenarios have the same mark"
+    for record in proof.scenarios:
+        name = record.marked.scenario
+        if not record.marked.mark.startswith(f"rlp-{proof.run}-"):
+            return f"the mark of {name} is of another run"
+        for session in record.sessions:
+            last = session.ended_at or session.started_at
+            if session.started_at < proof.started_at or last > proof.ended_at:
+                return f"session {session.id} of {name} is of another time than the proof"
+    return None
 
 
 def _with_octets(plain: Json) -> Json:

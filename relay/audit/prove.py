@@ -2,28 +2,22 @@
 
 The known-good message goes first. Then all others go at once, and the receivers are watched until
 every scenario is settled or the wait is over. `relay.audit.proof` judges; nothing here does.
+
+Receivers that strangers reach forget their oldest sessions; what counts is kept here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from relay.audit.promises import KNOWN_GOOD, PROMISES, Promise
-from relay.audit.proof import (
-    MARK_FORM,
-    Marked,
-    Reported,
-    ScenarioProof,
-    Told,
-    bears,
-    is_settled,
-    judge_scenario,
-)
+from relay.audit.proof import Reported, ScenarioProof, Told, is_settled, judge_scenario
+from relay.audit.shown import Marked, bears, copies_in, marks_in
+from relay.audit.tries import LINGER, Origins
 from relay.core.records import Reading
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsSetting
@@ -37,8 +31,8 @@ _AT_ONCE: Final = 8
 """Messages handed over at the same time: mail servers limit a client's connections."""
 
 
-class NotConnectedError(Exception):
-    """The relay under test took no connection, so that nothing of the message was said to it."""
+class NotHandedOverError(Exception):
+    """The relay under test never got the message's recipient, so that it can't have tried."""
 
 
 class Sender(Protocol):
@@ -52,7 +46,7 @@ class Sender(Protocol):
     async def send(self, marked: Marked) -> Reported | None:
         """Hand over a message; return what the relay said of it, None for nothing yet.
 
-        Raises NotConnectedError.
+        Raises NotHandedOverError.
         """
         ...
 
@@ -79,10 +73,27 @@ class _Case:
     since: datetime
     unavailable: str | None = None
     reported: Reported | None = None
+    sent: bool = False
     handing_over: bool = False
-    unsent: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """The sessions of all receivers, oldest first; the run's marks in them, by their ids."""
+
+    sessions: tuple[ReceivedSession, ...]
+    marked: Mapping[str, frozenset[str]]
+    origins: Origins
+
+    @classmethod
+    def of(cls, sessions: Iterable[ReceivedSession], marks: frozenset[str]) -> _Seen:
+        found = tuple(sorted(sessions, key=lambda session: session.started_at))
+        marked = {s.id: here for s in found if (here := marks_in(s) & marks)}
+        bearing = [session for session in found if session.id in marked]
+        return cls(sessions=found, marked=marked, origins=Origins.of(bearing))
+
+
+_IsOver = Callable[[_Case, ScenarioProof], bool]
 Progress = Callable[[Mapping[str, ScenarioProof]], None]
 """Told of every scenario's verdict as it stands, inconclusive ones among them."""
 
@@ -91,7 +102,7 @@ class Prover:
     """One run of a proof.
 
     `marked` begins with the known-good message. A receiver that this machine can't run is named
-    in the result; LabPortError, for one that can't listen, ends the run.
+    in the result; LabPortError, for one that can't listen, ends the run. Times are the lab's.
     """
 
     def __init__(
@@ -102,6 +113,7 @@ class Prover:
         marked: Sequence[Marked],
         *,
         wait: timedelta,
+        linger: timedelta = LINGER,
         progress: Progress = lambda _: None,
     ) -> None:
         if not marked or marked[0].scenario != KNOWN_GOOD:
@@ -109,10 +121,14 @@ class Prover:
         self._lab = lab
         self._sender = sender
         self._promises = promises_of(claim)
-        self._cases = [_Case(one, since=datetime.now(UTC)) for one in marked]
+        self._cases = [_Case(one, since=lab.now()) for one in marked]
+        self._marks = frozenset(one.mark for one in marked)
         self._wait = wait.total_seconds()
+        self._linger = linger
         self._progress = progress
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._ended: dict[str, ReceivedSession] = {}
+        self._seen = _Seen.of((), self._marks)
 
     async def start(self) -> Mapping[str, HostAddress]:
         """Start the receivers; return where they listen, by scenario."""
@@ -127,26 +143,27 @@ class Prover:
     async def run(self) -> tuple[ScenarioRecord, ...]:
         """Send, watch, and judge; `wait` bounds the known-good message, and then all others."""
         first, *others = self._cases
-        runnable = [case for case in others if case.unavailable is None]
+        runnable = [first, *(case for case in others if case.unavailable is None)]
         if self._sender.by_hand:
-            await self._watch([first, *runnable])
+            await self._watch(runnable, self._is_over)
         else:
-            await self._send_and_watch([first])
+            await self._send_and_watch([first], self._is_over_or_good)
             if self._known_good:
-                await self._send_and_watch(runnable)
+                await self._send_and_watch(runnable, self._is_over)
         return self.records()
 
     def records(self) -> tuple[ScenarioRecord, ...]:
         """Return everything as it stands."""
-        sessions = self._sessions()
-        return tuple(self._record(case, sessions[case.marked.scenario]) for case in self._cases)
+        self._look()
+        return tuple(self._record(case) for case in self._cases)
 
-    async def _send_and_watch(self, cases: Sequence[_Case]) -> None:
-        for case in cases:
-            case.handing_over = True
+    async def _send_and_watch(self, cases: Sequence[_Case], is_over: _IsOver) -> None:
+        unsent = [case for case in cases if not case.sent]
+        for case in unsent:
+            case.sent = case.handing_over = True
         async with asyncio.TaskGroup() as tasks:
-            sending = [tasks.create_task(self._hand_over(case)) for case in cases]
-            await self._watch(cases)
+            sending = [tasks.create_task(self._hand_over(case)) for case in unsent]
+            await self._watch(cases, is_over)
             for task in sending:
                 task.cancel()
 
@@ -154,111 +171,109 @@ class Prover:
         try:
             async with self._slots:
                 # A relay may still try messages of earlier runs, and a refused try bears no mark.
-                case.since = datetime.now(UTC)
+                case.since = self._lab.now()
                 case.reported = await self._sender.send(case.marked)
-        except NotConnectedError as error:
-            case.reported = Reported(by=Told.REPLY, text=str(error), final=False)
-            case.unsent = True
+        except NotHandedOverError as error:
+            case.reported = Reported(by=Told.NOT_HANDED_OVER, text=str(error), final=False)
         finally:
             case.handing_over = False
 
-    async def _watch(self, cases: Sequence[_Case]) -> None:
+    async def _watch(self, cases: Sequence[_Case], is_over: _IsOver) -> None:
         """Return when nothing that comes can settle more, or when the wait is over."""
         try:
             async with asyncio.timeout(self._wait):
                 while True:
-                    sessions = self._sessions()
-                    proofs = {
-                        case.marked.scenario: self._judge(case, sessions[case.marked.scenario])
-                        for case in self._cases
-                    }
+                    self._look()
+                    proofs = {case.marked.scenario: self._judge(case) for case in self._cases}
                     self._progress(proofs)
-                    if all(
-                        self._is_over(
-                            case, proofs[case.marked.scenario], sessions[case.marked.scenario]
-                        )
-                        for case in cases
-                    ):
+                    if all(is_over(case, proofs[case.marked.scenario]) for case in cases):
                         return
                     await self._lab.wait_for_change(within=_LOOK_AGAIN)
         except TimeoutError:
             return
 
-    def _sessions(self) -> Mapping[str, tuple[ReceivedSession, ...]]:
-        """Return each scenario's sessions: its own receiver's, then others with its mark."""
-        own = {name: self._lab.received(name) for name in self._lab.endpoints}
-        marked: defaultdict[str, list[ReceivedSession]] = defaultdict(list)
-        for sessions in own.values():
-            for session in sessions:
-                for mark in marks_in(session):
-                    marked[mark].append(session)
-        return {
-            case.marked.scenario: (
-                *(
-                    s
-                    for s in own.get(case.marked.scenario, ())
-                    if s.started_at >= case.since or bears(case.marked, s)
-                ),
-                *(s for s in marked[case.marked.mark] if s.receiver != case.marked.scenario),
-            )
-            for case in self._cases
+    def _look(self) -> None:
+        """Take in what the receivers have by now, and what they had and did not keep."""
+        now = {s.id: s for name in self._lab.endpoints for s in self._lab.received(name)}
+        self._seen = _Seen.of((now | self._ended).values(), self._marks)
+        self._ended |= {
+            s.id: s for s in self._seen.sessions if s.ended_at is not None and self._counts(s)
         }
+
+    def _counts(self, session: ReceivedSession) -> bool:
+        """Whether a session may bear on a verdict: all but strangers' who showed nothing."""
+        mail = {"MAIL", "RCPT", "DATA", "BDAT"}
+        return (
+            session.id in self._seen.marked
+            or self._seen.origins.has(session)
+            or (session.auth_seen or bool(mail & {*session.commands}))
+        )
+
+    def _sessions(self, case: _Case) -> tuple[ReceivedSession, ...]:
+        """Return a scenario's sessions: its own receiver's, then others with its mark."""
+        marked, seen = case.marked, self._seen
+        return (
+            *(
+                s
+                for s in seen.sessions
+                if s.receiver == marked.scenario
+                and (s.started_at >= case.since or bears(marked, s))
+            ),
+            *(
+                s
+                for s in seen.sessions
+                if s.receiver != marked.scenario and marked.mark in seen.marked.get(s.id, ())
+            ),
+        )
 
     @property
     def _known_good(self) -> bool:
         good = self._cases[0].marked
-        return any(
-            message.content and bears(good, session)
-            for session in self._lab.received(KNOWN_GOOD)
-            for message in session.messages
-        )
+        return any(copies_in(good, s) for s in self._seen.sessions if s.receiver == KNOWN_GOOD)
 
     def _reported(self, case: _Case, sessions: Iterable[ReceivedSession]) -> Reported | None:
         return notified(case.marked, sessions) or case.reported
 
-    def _judge(self, case: _Case, sessions: Sequence[ReceivedSession]) -> ScenarioProof:
+    def _judge(self, case: _Case) -> ScenarioProof:
+        sessions = self._sessions(case)
         return judge_scenario(
             case.marked,
             self._promises,
             sessions,
+            origins=self._seen.origins,
+            until=self._lab.now(),
             reported=self._reported(case, sessions),
             known_good=self._known_good,
             unavailable=case.unavailable,
         )
 
-    def _is_over(
-        self, case: _Case, proof: ScenarioProof, sessions: Sequence[ReceivedSession]
-    ) -> bool:
+    def _is_over(self, case: _Case, proof: ScenarioProof) -> bool:
         if case.handing_over:
             return False
-        return case.unsent or is_settled(
-            case.marked,
-            proof,
-            sessions,
-            reported=self._reported(case, sessions),
-            now=datetime.now(UTC),
+        if case.reported is not None and case.reported.by is Told.NOT_HANDED_OVER:
+            return True
+        return is_settled(
+            case.marked, proof, self._sessions(case), now=self._lab.now(), linger=self._linger
         )
 
-    def _record(self, case: _Case, sessions: tuple[ReceivedSession, ...]) -> ScenarioRecord:
+    def _is_over_or_good(self, case: _Case, proof: ScenarioProof) -> bool:
+        """Whether the others may go, once the known-good message was handed over and is there."""
+        return self._is_over(case, proof) or (self._known_good and not case.handing_over)
+
+    def _record(self, case: _Case) -> ScenarioRecord:
+        sessions = self._sessions(case)
         return ScenarioRecord(
             marked=case.marked,
             unavailable=case.unavailable,
             reported=self._reported(case, sessions),
             sessions=sessions,
-            proof=self._judge(case, sessions),
+            proof=self._judge(case),
         )
 
 
 def promises_of(claim: TlsSetting) -> Mapping[str, Promise]:
     """Return what a claim promises, by receiver."""
     return {scenario: row[claim] for scenario, row in PROMISES.items()}
-
-
-def marks_in(session: ReceivedSession) -> frozenset[str]:
-    """Return every mark that stands in a session's lines or messages."""
-    texts = [line.text for line in session.transcript]
-    texts += [message.content.decode("latin-1") for message in session.messages]
-    return frozenset(mark for text in texts for mark in MARK_FORM.findall(text.lower()))
 
 
 def notified(marked: Marked, sessions: Iterable[ReceivedSession]) -> Reported | None:
@@ -277,15 +292,20 @@ def notified(marked: Marked, sessions: Iterable[ReceivedSession]) -> Reported | 
 
 
 def judge_again(
-    records: Sequence[ScenarioRecord], promises: Mapping[str, Promise]
+    records: Sequence[ScenarioRecord], promises: Mapping[str, Promise], *, until: datetime
 ) -> tuple[ScenarioRecord, ...]:
-    """Judge recorded scenarios anew, by nothing but their sessions and what the sender was told."""
+    """Judge recorded scenarios anew, by nothing but their sessions and what the sender was told.
+
+    The first is the known-good one. Until `until` the receivers were watched.
+    """
     good = records[0]
     known_good = any(
-        message.content and bears(good.marked, session)
+        copies_in(good.marked, session)
         for session in good.sessions
         if session.receiver == KNOWN_GOOD
-        for message in session.messages
+    )
+    origins = Origins.of(
+        [s for record in records for s in record.sessions if bears(record.marked, s)]
     )
     return tuple(
         replace(
@@ -294,6 +314,8 @@ def judge_again(
                 record.marked,
                 promises,
                 record.sessions,
+                origins=origins,
+                until=until,
                 reported=record.reported,
                 known_good=known_good,
                 unavailable=record.unavailable,

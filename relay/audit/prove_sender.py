@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,8 +12,9 @@ from typing import Final
 import aiosmtplib
 
 from relay.audit.promises import KNOWN_GOOD
-from relay.audit.proof import Marked, Reported, Told, mark_of
-from relay.audit.prove import NotConnectedError
+from relay.audit.proof import Reported, Told
+from relay.audit.prove import NotHandedOverError
+from relay.audit.shown import Marked, mark_of
 from relay.core.replies import Reply
 from relay.core.routing import LAB_DOMAIN
 
@@ -47,7 +49,10 @@ class RelaySender:
         return False
 
     async def send(self, marked: Marked) -> Reported | None:
-        """Submit a message; raises NotConnectedError alone for what a relay or a network does."""
+        """Submit a message; raises NotHandedOverError for what keeps its recipient from the relay.
+
+        A refused recipient is a reply: a relay may have asked the receiver before it gave that.
+        """
         client = aiosmtplib.SMTP(
             hostname=self.host,
             port=self.port,
@@ -56,38 +61,48 @@ class RelaySender:
             timeout=self.wait.total_seconds(),
         )
         try:
-            async with client:
-                reply = await self._submit(client, marked)
+            await self._begin(client, marked)
+            reply = await self._submit(client, marked)
         except aiosmtplib.SMTPResponseException as error:
             reply = Reply(code=error.code, text=error.message)
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            first = error.recipients[0]
-            reply = Reply(code=first.code, text=first.message)
-        except aiosmtplib.SMTPConnectError as error:
-            raise NotConnectedError(
-                f"nothing takes a connection at {self.host}:{self.port} ({_why(error)})"
-            ) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             return Reported(
                 by=Told.REPLY,
                 text=f"the message could not be handed over ({type(error).__name__})",
                 final=False,
             )
-        words = f"{reply.code} {' '.join(reply.text.split())}"
-        return Reported(by=Told.REPLY, text=words, final=reply.code not in _ACCEPTED)
+        finally:
+            client.close()
+        return Reported(by=Told.REPLY, text=_words(reply), final=reply.code not in _ACCEPTED)
+
+    async def _begin(self, client: aiosmtplib.SMTP, marked: Marked) -> None:
+        try:
+            await client.connect()
+            if self.login is not None:
+                if not self._may_log_in(client):
+                    raise NotHandedOverError("the relay offers no TLS to log in under")
+                await client.login(self.login.username, self.login.password)
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
+            # A notification with the whole message in it shows best how notifications travel.
+            options = ["RET=FULL"] if client.supports_extension("dsn") else []
+            await client.mail(reverse_path(marked), options=options)
+        except aiosmtplib.SMTPResponseException as error:
+            raise NotHandedOverError(_words(Reply(code=error.code, text=error.message))) from error
+        except aiosmtplib.SMTPConnectError as error:
+            raise NotHandedOverError(
+                f"nothing takes a connection at {self.host}:{self.port} ({_why(error)})"
+            ) from error
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            raise NotHandedOverError(
+                f"the message could not be handed over ({type(error).__name__})"
+            ) from error
 
     async def _submit(self, client: aiosmtplib.SMTP, marked: Marked) -> Reply:
-        if self.login is not None:
-            if not self._may_log_in(client):
-                raise aiosmtplib.SMTPException("the relay offers no TLS to log in under")
-            await client.login(self.login.username, self.login.password)
-        if client.is_ehlo_or_helo_needed:
-            await client.ehlo()
-        # A notification with the whole message in it shows best how notifications travel.
-        options = ["RET=FULL"] if client.supports_extension("dsn") else []
-        await client.mail(reverse_path(marked), options=options)
         await client.rcpt(marked.recipient)
         answer = await client.data(message_for(marked))
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit()
         return Reply(code=answer.code, text=answer.message)
 
     def _may_log_in(self, client: aiosmtplib.SMTP) -> bool:
@@ -107,6 +122,10 @@ class OutsideSender:
     async def send(self, marked: Marked) -> Reported | None:
         """Do nothing: the address was told."""
         return None
+
+
+def _words(reply: Reply) -> str:
+    return f"{reply.code} {' '.join(reply.text.split())}"
 
 
 def _why(error: aiosmtplib.SMTPConnectError) -> str:

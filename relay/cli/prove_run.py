@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from relay.audit.promises import KNOWN_GOOD
-from relay.audit.proof import Marked, ScenarioProof, Verdict
+from relay.audit.proof import ScenarioProof, Verdict
 from relay.audit.proof_file import PolicyFact, Proof, promises_digest, versions
 from relay.audit.proof_report import words
 from relay.audit.prove import Progress, Prover, ScenarioRecord, Sender
 from relay.audit.prove_sender import Login, OutsideSender, RelaySender, marked_messages
+from relay.audit.shown import Marked
 from relay.cli.console import ExitCode, console, fail, say
 from relay.cli.lab_own import open_own
 from relay.cli.lab_serve import layout
@@ -130,7 +131,7 @@ async def _prove(  # noqa: PLR0917  # the one place behind the three ways
     )
     if domain is not None:
         marked = tuple(_outside(one, domain) for one in marked)
-    started_at = _now()
+    started_at = lab.now()
     with _told(len(marked), by_hand=sender.by_hand) as progress:
         prover = Prover(lab, sender, wanted.claim, marked, wait=wanted.wait, progress=progress)
         places = await prover.start()
@@ -145,7 +146,7 @@ async def _prove(  # noqa: PLR0917  # the one place behind the three ways
         policy=policy,
         versions=versions(),
         started_at=started_at,
-        ended_at=_now(),
+        ended_at=lab.now(),
         scenarios=records,
     )
 

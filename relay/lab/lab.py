@@ -94,6 +94,11 @@ class Lab:
             await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
 
     @property
+    def now(self) -> Callable[[], datetime]:
+        """The clock that sessions and messages have their times from."""
+        return self._now
+
+    @property
     def authority(self) -> LabAuthority:
         """Who issued the receivers' certificates."""
         return self._authority

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import aiosmtplib
 
-from relay.audit.proof import Marked, Reported, Told, Verdict
+from relay.audit.proof import Reported, Told, Verdict
 from relay.audit.prove import Prover, ScenarioRecord, Sender
 from relay.audit.prove_sender import RelaySender, marked_messages, message_for, reverse_path
+from relay.audit.shown import Marked
 from relay.config.policy_file import load_policy_text
 from relay.core.settings import TlsSetting
 from relay.engine.relay import Relay, RelayOptions
@@ -32,8 +33,12 @@ async def proven(
     claim: TlsSetting = TlsSetting.REQUIRED_VERIFY,
     to: Mapping[str, str] | None = None,
     wait: timedelta = WAIT,
+    linger: timedelta = timedelta(),
 ) -> dict[str, ScenarioRecord]:
-    """Prove; `to` gives mail domains other than the scenarios' own. Returns what was found."""
+    """Prove; `to` gives mail domains other than the scenarios' own. Returns what was found.
+
+    What has an end is not waited for any longer, unless `linger` says so.
+    """
     names = ("good", *scenarios)
     marked = marked_messages(next(_RUNS), names, tuple(range(len(names))))
     domains = to or {}
@@ -43,7 +48,7 @@ async def proven(
         else one
         for one in marked
     )
-    prover = Prover(lab, sender, claim, marked, wait=wait)
+    prover = Prover(lab, sender, claim, marked, wait=wait, linger=linger)
     await prover.start()
     return {record.marked.scenario: record for record in await prover.run()}
 

@@ -3,106 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from proof_sessions import FINAL, MARK, NOTHING, OTHER, TAKEN, envelope, judged, session, tries
 
 from relay.audit.promises import PROMISES, Delivery, MayShow
-from relay.audit.proof import (
-    ATTEMPTS,
-    LINGER,
-    Marked,
-    Reported,
-    ScenarioProof,
-    Told,
-    Verdict,
-    is_settled,
-    judge_scenario,
-    mark_of,
-)
-from relay.audit.prove import notified, promises_of
+from relay.audit.proof import Reported, Told, Verdict, is_settled
+from relay.audit.prove import notified
+from relay.audit.shown import Marked
+from relay.audit.tries import ATTEMPTS, LINGER
 from relay.core.settings import TlsSetting
-from relay.core.transcripts import Direction, TranscriptLog
 from relay.lab.catalogue import LAB_SCENARIOS
-from relay.lab.received import ReceivedMessage, ReceivedSession
-
-AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
-MARK, OTHER = mark_of(1, 1), mark_of(1, 2)
-FINAL = Reported(by=Told.REPLY, text="451 4.7.5 no", final=True)
-TAKEN = Reported(by=Told.REPLY, text="250 ok", final=False)
-
-
-def session(
-    *lines: str, receiver: str = "expired", clear: int = 0, content: bytes | None = None
-) -> ReceivedSession:
-    """Return a session; a line that begins with ~ came under TLS."""
-    log = TranscriptLog(lambda: AT)
-    log.reply(Direction.SENT, 220, "ready", encrypted=False)
-    commands = []
-    for line in lines:
-        if line.startswith("note "):
-            log.note(line.removeprefix("note "))
-            continue
-        text = line.removeprefix("~")
-        log.command(Direction.RECEIVED, text, encrypted=line.startswith("~"))
-        log.reply(Direction.SENT, 250, "ok", encrypted=line.startswith("~"))
-        commands.append(text.partition(" ")[0])
-    encrypted = any(line.startswith("~") for line in lines)
-    recipients = tuple(
-        line.partition("<")[2].removesuffix(">") for line in lines if "RCPT TO" in line
-    )
-    message = ReceivedMessage(
-        reverse_path="x@example.test",
-        recipients=recipients,
-        content=content or b"",
-        encrypted=encrypted,
-        at=AT,
-    )
-    return ReceivedSession(
-        id="s1", receiver=receiver, peer="127.0.0.1:1", started_at=AT, ended_at=AT,
-        transcript=log.lines, tls_version="TLSv1.3" if encrypted else None, cipher=None,
-        handshake_error=None, auth_seen="AUTH" in commands, commands=tuple(commands),
-        octets_received=len(lines) * 10, data_octets=len(content or b""),
-        plaintext_discarded=clear, messages=(message,) if content is not None else (),
-        messages_forgotten=0,
-    )  # fmt: skip
-
-
-def envelope(mark: str = MARK, prefix: str = "") -> list[str]:
-    return [
-        f"{prefix}MAIL FROM:<{mark}@good.lab.test>",
-        f"{prefix}RCPT TO:<{mark}@x.lab.test>",
-        f"{prefix}DATA",
-        "note 9 octets of message data received",
-    ]
-
-
-NOTHING = session("EHLO a", "STARTTLS")
-
-
-def tries(*sessions: ReceivedSession, apart: float = 60.0) -> list[ReceivedSession]:
-    """Return the sessions so many seconds apart."""
-    return [
-        replace(one, started_at=(at := AT + timedelta(seconds=apart * number)), ended_at=at)
-        for number, one in enumerate(sessions)
-    ]
-
-
-def judged(
-    *sessions: ReceivedSession,
-    scenario: str = "expired",
-    claim: TlsSetting = TlsSetting.REQUIRED_VERIFY,
-    reported: Reported | None = FINAL,
-    known_good: bool = True,
-    whole: tuple[str, ...] = (),
-) -> ScenarioProof:
-    return judge_scenario(
-        Marked(scenario=scenario, mark=MARK, recipient=f"{MARK}@x.lab.test", whole=whole),
-        promises_of(claim),
-        sessions,
-        reported=reported,
-        known_good=known_good,
-    )
+from relay.lab.received import ReceivedSession
 
 
 def test_every_receiver_has_a_promise_and_nothing_else_has() -> None:
@@ -236,13 +149,17 @@ def test_a_notification_counts_when_it_says_failed() -> None:
 
 
 def settled(
-    sessions: list[ReceivedSession], *, after: timedelta, reported: Reported | None = None
+    sessions: list[ReceivedSession],
+    *,
+    after: timedelta,
+    reported: Reported | None = None,
+    scenario: str = "expired",
 ) -> bool:
     """Judge these sessions; return whether all is over this long after the last one's end."""
-    marked = Marked(scenario="expired", mark=MARK, recipient=f"{MARK}@x.lab.test")
-    proof = judged(*sessions, reported=reported)
+    marked = Marked(scenario=scenario, mark=MARK, recipient=f"{MARK}@x.lab.test")
+    proof = judged(*sessions, scenario=scenario, reported=reported)
     ends = [one.ended_at for one in sessions if one.ended_at is not None]
-    return is_settled(marked, proof, sessions, reported=reported, now=max(ends) + after)
+    return is_settled(marked, proof, sessions, now=max(ends) + after)
 
 
 def test_the_last_try_that_counts_is_given_time_to_go_on_in_clear_text() -> None:
@@ -259,9 +176,29 @@ def test_the_last_try_that_counts_is_given_time_to_go_on_in_clear_text() -> None
     assert settled([*sessions, fallback], after=timedelta())
 
 
-def test_what_has_an_end_of_its_own_is_not_lingered_for() -> None:
-    at_once = timedelta()
-    assert settled(tries(NOTHING), after=at_once, reported=FINAL)
+def test_whatever_the_sender_was_told_it_is_given_that_time() -> None:
+    """A reply or a notification may come before the fallback; so may a copy under TLS."""
+    short = LINGER - timedelta(milliseconds=1)
+    assert not settled(tries(NOTHING), after=short, reported=FINAL)
+    assert settled(tries(NOTHING), after=LINGER, reported=FINAL)
     assert not settled(tries(NOTHING), after=timedelta(days=1), reported=TAKEN)
-    delivered = session("EHLO a", "STARTTLS", *envelope(prefix="~"), content=MARK.encode())
-    assert settled([delivered], after=at_once)
+    delivered = session(
+        "EHLO a", "STARTTLS", *envelope(prefix="~"), receiver="good", content=MARK.encode()
+    )
+    assert not settled([delivered], after=short, scenario="good")
+    assert settled([delivered], after=LINGER, scenario="good")
+    # What leaked does so once and for all.
+    assert settled([session("EHLO a", *envelope())], after=timedelta())
+
+
+def test_a_session_that_is_kept_open_is_waited_for_from_its_last_line() -> None:
+    pooled = session(
+        "EHLO a", "STARTTLS", *envelope(prefix="~"), receiver="good", content=MARK.encode()
+    )
+    at = pooled.transcript[-1].at
+    open_one = replace(pooled, ended_at=None)
+    marked = Marked(scenario="good", mark=MARK, recipient=f"{MARK}@x.lab.test")
+    proof = judged(open_one, scenario="good", reported=TAKEN)
+    assert proof.verdict is Verdict.ENFORCED
+    assert is_settled(marked, proof, [open_one], now=at + LINGER)
+    assert not is_settled(marked, proof, [open_one], now=at)

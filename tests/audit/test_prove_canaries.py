@@ -19,8 +19,9 @@ import aiosmtplib
 import pytest
 from prove_harness import SmallClient, proven, proving_line, relay_sender, verdicts
 
-from relay.audit.proof import Marked, Reported, Told, Verdict
+from relay.audit.proof import Reported, Told, Verdict
 from relay.audit.prove_sender import message_for, reverse_path
+from relay.audit.shown import Marked
 from relay.core.faults import FaultKind
 from relay.core.settings import OnBadCertificate, OnNoTls, Starttls
 from relay.core.tls_policy import TlsPolicy

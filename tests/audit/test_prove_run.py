@@ -13,8 +13,8 @@ import aiosmtplib
 import pytest
 from prove_harness import SmallClient, proven, verdicts
 
-from relay.audit.proof import Marked, Reported, Told, Verdict, mark_of
-from relay.audit.prove import Prover, marks_in
+from relay.audit.proof import Reported, Told, Verdict
+from relay.audit.prove import Prover
 from relay.audit.prove_sender import (
     OutsideSender,
     RelaySender,
@@ -22,6 +22,7 @@ from relay.audit.prove_sender import (
     message_for,
     reverse_path,
 )
+from relay.audit.shown import Marked, mark_of, marks_in
 from relay.core.settings import TlsSetting
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab

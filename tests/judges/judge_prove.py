@@ -16,9 +16,11 @@ from judge_haraka import haraka
 from judge_postfix_client import postfix_at_level
 from prove_harness import relay_sender
 
-from relay.audit.proof import APART, ATTEMPTS, Marked, Reported, Told, Verdict
+from relay.audit.proof import Reported, Told, Verdict
 from relay.audit.prove import Prover, ScenarioRecord, Sender, judge_again, promises_of
 from relay.audit.prove_sender import RelaySender, marked_messages, message_for, reverse_path
+from relay.audit.shown import Marked
+from relay.audit.tries import APART, ATTEMPTS
 from relay.core.routing import HostAddress
 from relay.core.settings import TlsSetting
 from relay.lab.authority import LabAuthority
@@ -134,7 +136,7 @@ def cells(records: tuple[ScenarioRecord, ...]) -> dict[TlsSetting, str]:
 
 
 def _cell(records: tuple[ScenarioRecord, ...], claim: TlsSetting) -> str:
-    again = judge_again(records, promises_of(claim))
+    again = judge_again(records, promises_of(claim), until=datetime.now(UTC))
     parts = []
     for verdict in (Verdict.LEAKED, Verdict.OVER_BLOCKED, Verdict.INCONCLUSIVE):
         names = [r.marked.scenario for r in again if r.proof.verdict is verdict]
