@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, console, fail, print_json
-from relay.cli.state import StateDir, StateOption
+from relay.cli.state import ELSEWHERE, StateDir, StateOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,11 +53,7 @@ def show_authority(
     try:
         authority = LabAuthority(StateDir.of(state).certificates)
     except AuthorityError as error:
-        fail(
-            str(error),
-            hint="Name another state directory with --state DIR.",
-            code=ExitCode.UNDETERMINED,
-        )
+        fail(str(error), hint=ELSEWHERE, code=ExitCode.UNDETERMINED)
     if pem:
         typer.echo(authority.root_pem.decode("ascii"), nl=False)
         return

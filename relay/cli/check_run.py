@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay.cli.console import fail
+from relay.cli.console import ExitCode, fail
+from relay.cli.state import ELSEWHERE
 
 if TYPE_CHECKING:
     from relay.audit.check import Check
@@ -81,7 +82,7 @@ def _authority(wanted: Wanted) -> LabAuthority | None:
     try:
         return LabAuthority(wanted.certificates)
     except AuthorityError as error:
-        fail(str(error))
+        fail(str(error), hint=ELSEWHERE, code=ExitCode.UNDETERMINED)
 
 
 def _stores(authority: LabAuthority | None) -> TrustStores:

@@ -26,7 +26,7 @@ from relay.cli.lab_own import (
 )
 from relay.cli.lab_scripts import ScriptOption, open_scripts, plain, read_again, told
 from relay.cli.signals import Request, requests
-from relay.cli.state import StateDir, StateOption
+from relay.cli.state import ELSEWHERE, StateDir, StateOption
 from relay.cli.web_port import (
     DEFAULT_PORT,
     HINT,
@@ -165,7 +165,9 @@ def lab_serve(
         fail(str(error), hint=hint, code=ExitCode.UNDETERMINED)
     except WebListenError as error:
         fail(str(error), hint=HINT, code=ExitCode.UNDETERMINED)
-    except (AuthorityError, OSError) as error:
+    except AuthorityError as error:
+        fail(str(error), hint=ELSEWHERE, code=ExitCode.UNDETERMINED)
+    except OSError as error:
         fail(str(error), code=ExitCode.UNDETERMINED)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 import aiosmtplib
 
 from relay.audit.runner import Arrived, Look, RelayUnderTest, Sent
+from relay.cli.state import passing_state
 from relay.config.policy_file import load_policy_text
 from relay.core.replies import Reply, ReplyMode
 from relay.core.settings import Protection, TlsSetting
@@ -106,8 +106,7 @@ async def own_relays() -> AsyncIterator[tuple[Mapping[TlsSetting, RelayUnderTest
 
     The labs are of one authority, but what one receiver goes through by turns is each one's own.
     """
-    with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
-        base = Path(directory)
+    with passing_state() as base:
         authority = LabAuthority(base / "certs")
         async with contextlib.AsyncExitStack() as stack:
             standing = {

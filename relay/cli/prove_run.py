@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from relay.cli.lab_own import open_own
 from relay.cli.lab_serve import layout
 from relay.cli.own_relays import own_relay
 from relay.cli.prove_wanted import Wanted
-from relay.cli.state import StateDir
+from relay.cli.state import ELSEWHERE, StateDir, passing_state
 from relay.core.routing import HostAddress
 from relay.lab.authority import AuthorityError, LabAuthority
 from relay.lab.lab import Lab, LabPortError
@@ -39,8 +38,7 @@ def prove_ourselves(wanted: Wanted) -> Proof:
     """Start a relay of ours under the claimed setting, and prove it."""
 
     async def main() -> Proof:
-        with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
-            base = Path(directory)
+        with passing_state() as base:
             authority = LabAuthority(base / "certs")
             async with own_relay(wanted.claim, authority=authority, base=base) as standing:
                 endpoint = standing.relay.endpoints[0]
@@ -221,7 +219,7 @@ def _run(main: Callable[[], Coroutine[None, None, Proof]]) -> Proof:
         hint = "Does `relay lab serve` run there? Take other ports, here and in the export."
         fail(str(error), hint=hint, code=ExitCode.UNDETERMINED)
     except AuthorityError as error:
-        fail(str(error), code=ExitCode.UNDETERMINED)
+        fail(str(error), hint=ELSEWHERE, code=ExitCode.UNDETERMINED)
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from relay.cli.console import ExitCode, fail
-from relay.cli.state import StateDir
+from relay.cli.state import StateDir, passing_state
 
 if TYPE_CHECKING:
     from relay.core.delivery import Policy
@@ -28,8 +26,8 @@ def with_own_relay(name_or_path: str, work: Callable[[str, int, StateDir], T]) -
     from relay.cli.policy import open_policy
 
     policy = open_policy(name_or_path)
-    with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
-        return asyncio.run(_run(policy, StateDir(Path(directory)), work))
+    with passing_state() as directory:
+        return asyncio.run(_run(policy, StateDir(directory), work))
 
 
 async def _run(policy: Policy, where: StateDir, work: Callable[[str, int, StateDir], T]) -> T:

@@ -31,7 +31,7 @@ from relay.cli.policy import PolicyOption, open_policy, policy_path
 from relay.cli.reloading import Reloading
 from relay.cli.serving import Listening, Serving, read_serving
 from relay.cli.signals import Request, Requests, requests
-from relay.cli.state import StateDir, StateOption
+from relay.cli.state import ELSEWHERE, StateDir, StateOption
 from relay.cli.web_port import (
     DEFAULT_PORT,
     HINT,
@@ -326,6 +326,7 @@ async def _preparing(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
 def _hint(error: Exception) -> str | None:
     from relay.inbound.listeners import ListenError, ListenProblem
     from relay.journal.api import JournalError, JournalLocked, JournalUnavailable
+    from relay.lab.authority import AuthorityError
 
     match error:
         case ListenError(reason=ListenProblem.PORT_IN_USE, kind=kind):
@@ -341,6 +342,8 @@ def _hint(error: Exception) -> str | None:
             return "Make room and see to its permissions, or choose another directory with --state."
         case JournalError():
             return "Choose another state directory with --state; this one stays as it is."
+        case AuthorityError():
+            return ELSEWHERE
         case _:
             return None
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from relay.cli.console import ExitCode, fail
 
 
 def default_state_dir() -> Path:
@@ -28,6 +32,9 @@ StateOption = Annotated[
     ),
 ]
 """The option that every command shares."""
+
+ELSEWHERE: Final = "Name another state directory with --state DIR."
+"""What to do where the directory can't be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +82,23 @@ class StateDir:
     def certificates(self) -> Path:
         """The lab's authority and its certificates."""
         return self.path / "certs"
+
+
+@contextmanager
+def passing_state() -> Iterator[Path]:
+    """Give a directory for a command's own relays, which is gone at the end.
+
+    Ends the command where the system has no place for one.
+    """
+    import tempfile
+
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="relaylab-")
+    except OSError as error:
+        fail(
+            f"no directory for temporary files can be made: {error.strerror}",
+            hint="Make room, or name one that can be written: TMPDIR=DIR before the command.",
+            code=ExitCode.UNDETERMINED,
+        )
+    with directory as name:
+        yield Path(name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +37,8 @@ Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
 """
 """1024 bits, RFC 2409 section 6.2: a group that many hosts once had in common."""
 _DH_GROUPS: Final = {1024: _SECOND_OAKLEY_GROUP}
+_OPEN_FILES: Final = Path("/proc/self/fd")
+"""Where Linux shows a process its open files by path."""
 
 
 def missing_version(script: ServeTls) -> TlsVersion | None:
@@ -63,21 +68,33 @@ def server_context(
         context.maximum_version = _OPENSSL_VERSIONS[script.maximum]
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
-    # The standard library loads keys and groups from files only; their owner alone can read them.
-    with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
-        context.load_cert_chain(_file(directory, issued.key_pem + issued.chain_pem))
-        if script.dh_bits is not None:
-            context.load_dh_params(str(_file(directory, _DH_GROUPS[script.dh_bits])))
+    with _as_file(issued.key_pem + issued.chain_pem) as pem:
+        context.load_cert_chain(pem)
+    if script.dh_bits is not None:
+        with _as_file(_DH_GROUPS[script.dh_bits]) as pem:
+            context.load_dh_params(str(pem))
     _ask_for_certificate(context, issued, script.client_certificate)
     _mind_server_name(context, script.server_name, host=host, named=named)
     return context
 
 
-def _file(directory: str, content: bytes) -> Path:
-    path = Path(directory) / "server.pem"
-    path.touch(mode=0o600)
-    path.write_bytes(content)
-    return path
+@contextmanager
+def _as_file(content: bytes) -> Iterator[Path]:
+    """Give the content a path, for the standard library loads keys and groups from files only.
+
+    In memory where the system can: a container's root may be read-only, and disks fill up.
+    """
+    if hasattr(os, "memfd_create") and _OPEN_FILES.is_dir():
+        with os.fdopen(os.memfd_create("relaylab"), "wb") as file:
+            file.write(content)
+            file.flush()
+            yield _OPEN_FILES / str(file.fileno())
+        return
+    with tempfile.TemporaryDirectory(prefix="relaylab-") as directory:
+        path = Path(directory) / "server.pem"
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        yield path
 
 
 def _ask_for_certificate(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -102,6 +104,28 @@ def test_openssl_finds_exactly_the_fault_of_a_recipe(
     client = verifying_context(authority.root_pem)
     client.hostname_checks_common_name = False
     assert verify_code(server, client, HOST) == code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="keys are loaded from files elsewhere")
+def test_a_receiver_needs_no_place_for_temporary_files(
+    authority: LabAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a container whose root is read-only, or beside a full disk.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    issued = authority.issue(shipped_recipes()["good"], HOST)
+    client = verifying_context(authority.root_pem)
+    assert verify_code(server_context(issued, ServeTls()), client, HOST) == 0
+
+
+def test_where_memory_has_no_files_the_key_lies_in_one_for_a_moment(
+    authority: LabAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    issued = authority.issue(shipped_recipes()["good"], HOST)
+    client = verifying_context(authority.root_pem)
+    assert verify_code(server_context(issued, ServeTls()), client, HOST) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["good", "ecdsa", "rsa", "wildcard", "long-chain", "revoked"])
