@@ -26,11 +26,11 @@ _COMMANDS: Final = {
 _MODULES: Final = {"readyz": "ready"}
 """Where the function of a command is, which bears its name, if not in the module of its name."""
 _GROUPS: Final = {
-    "policy": "Check, explain and list policies.",
+    "policy": "Check, explain, list and show policies.",
     "messages": "What was sent, and its way.",
     "bounces": "What was not delivered, and why.",
     "contacts": "Contacts and leads, and which of them bounced.",
-    "journal": "The journal itself: check, export, import.",
+    "journal": "The journal itself: check, vacuum, export, import.",
     "log": "The e-mail log, as Salesforce has it.",
     "lab": "The receivers that break SMTP TLS.",
     "certs": "The lab's authority and certificates.",

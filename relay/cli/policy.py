@@ -301,6 +301,20 @@ def schema() -> None:
     print_json(policy_schema())
 
 
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped policy's name.")],
+) -> None:
+    """Print a shipped policy with its comments, to begin one's own with."""
+    from relay.config.policy_file import PolicyNotFoundError, find_shipped_policy
+
+    try:
+        path = find_shipped_policy(name)
+    except PolicyNotFoundError as error:
+        fail(str(error), hint=error.hint)
+    typer.echo(path.read_text("utf-8"), nl=False)
+
+
 @app.command("list")
 def list_policies(*, as_json: JsonOption = False) -> None:
     """List the shipped policies."""

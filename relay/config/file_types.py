@@ -35,9 +35,9 @@ SALESFORCE_FACTOR: Final = 2.0
 SALESFORCE_EXPIRE_AFTER: Final = timedelta(hours=24)
 
 
-def _choice(options: dict[str, Any], what: str) -> Any:
+def _choice(options: dict[str, Any], what: str, *, otherwise: str | None = None) -> Any:
     def read(value: object) -> object:
-        return values.read_choice(value, options, what)
+        return values.read_choice(value, options, what, otherwise=otherwise)
 
     return PlainValidator(read)
 
@@ -204,7 +204,11 @@ TimeScale: TypeAlias = Annotated[
 ]
 ScheduleName: TypeAlias = Annotated[
     RetrySchedule,
-    _choice({"none": ONE_TRY, "salesforce": SALESFORCE_SCHEDULE}, "a retry schedule"),
+    _choice(
+        {"none": ONE_TRY, "salesforce": SALESFORCE_SCHEDULE},
+        "a retry schedule",
+        otherwise="or a mapping, such as {attempts: 3, first_delay: 5m}",
+    ),
     _one_of("none", "salesforce"),
 ]
 Reply: TypeAlias = Annotated[

@@ -50,19 +50,26 @@ def find_policy(name_or_path: str) -> Path:
     lie below it. Raises PolicyNotFoundError.
     """
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    return path if path.is_file() else find_shipped_policy(name_or_path)
+
+
+def find_shipped_policy(name: str) -> Path:
+    """Return the file of a shipped policy. Raises PolicyNotFoundError."""
     names = {file.stem: file for file in shipped_policies()}
-    if name_or_path in names:
-        return names[name_or_path]
-    word = path.stem if path.suffix in {".yaml", ".yml"} else name_or_path
+    if name in names:
+        return names[name]
+    path = Path(name)
+    word = path.stem if path.suffix in {".yaml", ".yml"} else name
     raise PolicyNotFoundError(
-        name_or_path, did_you_mean(word, names) or f"shipped policies: {', '.join(names)}"
+        name, did_you_mean(word, names) or f"shipped policies: {', '.join(names)}"
     )
 
 
 def _shortest(path: Path) -> Path:
     here = Path(os.path.curdir).resolve()
+    if here == here.parent:
+        # From the root, a container's working directory, all that goes is the slash.
+        return path
     return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path
 
 

@@ -88,12 +88,18 @@ def read_text(value: object, what: str) -> str:
     return value
 
 
-def read_choice(value: object, options: Mapping[str, T], what: str) -> T:
-    """Return the option that `value` names; capitals do not matter."""
+def read_choice(
+    value: object, options: Mapping[str, T], what: str, *, otherwise: str | None = None
+) -> T:
+    """Return the option that `value` names; capitals do not matter.
+
+    `otherwise` is said of what the key takes besides.
+    """
     if isinstance(value, str) and value.strip().lower() in options:
         return options[value.strip().lower()]
+    allowed = [*options, otherwise] if otherwise else options
     raise FileValueError(
-        f"{describe(value)} is not {what}; allowed: {', '.join(options)}",
+        f"{describe(value)} is not {what}; allowed: {', '.join(allowed)}",
         hint=did_you_mean(value, options) if isinstance(value, str) else None,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from relay.cli.policy import app
+from relay.config.resources import shipped
 from relay.config.schema import policy_schema
 
 BAD = Path(__file__).parent / "bad"
@@ -196,6 +197,19 @@ def test_explain_with_a_broken_policy_names_its_problems() -> None:
 
 def test_schema_is_printed() -> None:
     assert json.loads(run("schema").stdout) == policy_schema()
+
+
+@pytest.mark.parametrize("name", ["required", "everything"])
+def test_show_prints_a_policy_to_begin_with(name: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(run("show", name).stdout)
+    assert mine.read_bytes() == (shipped("policies") / f"{name}.yaml").read_bytes()
+
+
+def test_show_of_what_is_not_shipped_says_what_is() -> None:
+    result = run("show", "requird")
+    assert result.exit_code == 2
+    assert result.output == "relay: no policy file 'requird'\n  did you mean 'required'?\n"
 
 
 def test_list_names_every_shipped_policy() -> None:

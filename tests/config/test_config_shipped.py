@@ -130,6 +130,11 @@ def test_shipped_policies_are_named_from_the_working_directory(
     assert Path("policies/off.yaml") in shipped_policies()
 
 
+def test_from_the_root_of_all_they_are_named_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert find_policy("off") == shipped("policies") / "off.yaml"
+
+
 @pytest.mark.parametrize(
     ("wanted", "hint"),
     [
