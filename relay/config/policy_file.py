@@ -32,6 +32,8 @@ class PolicyNotFoundError(FileNotFoundError):
     def __init__(self, wanted: str, hint: str) -> None:
         super().__init__(f"no policy file {wanted!r}")
         self.hint = hint
+        # A traceback shows notes; commands and pytest's fixtures show the hint in their own way.
+        self.add_note(hint)
 
 
 def shipped_policies() -> tuple[Path, ...]:

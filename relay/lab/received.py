@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relay.core.transcripts import Line, TranscriptLog
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 MAX_SESSIONS: Final = 1000
 """Sessions kept of each receiver; the oldest that have ended go first."""
@@ -34,6 +37,16 @@ class ReceivedMessage:
     content: bytes = field(repr=False)
     encrypted: bool
     at: datetime
+
+    def parsed(self) -> EmailMessage:
+        """Return the content as the standard library reads it, each time anew."""
+        import email.policy
+        from email import message_from_bytes
+        from email.message import EmailMessage
+
+        found = message_from_bytes(self.content, policy=email.policy.default)
+        assert isinstance(found, EmailMessage)
+        return found
 
     @property
     def weight(self) -> int:

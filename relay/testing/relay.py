@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn, Self
+from typing import Any, Final, Literal, NoReturn, Self, get_args
 
 from relay.core.addresses import parse_domain
 from relay.core.records import Bounce, Session
@@ -279,9 +279,13 @@ class Relay:
         in seconds of real time. Raises TimeoutError, which says where every recipient stands, and
         ValueError for an outcome or code that is none.
         """
-        awaited = Awaited(outcome)
-        if awaited is Awaited.NONE:
+        asked: str = outcome
+        if asked == Awaited.NONE.value:
             raise ValueError("what does not happen can't be waited for; look at `bounces`")
+        if asked not in get_args(OutcomeName):
+            allowed = ", ".join(get_args(OutcomeName))
+            raise ValueError(f"{asked!r} can't be waited for; allowed: {allowed}")
+        awaited = Awaited(outcome)
         if code is not None:
             code_parts(code)
         wish = Wish(

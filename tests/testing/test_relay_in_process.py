@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
+import traceback
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -58,6 +59,8 @@ async def test_in_the_callers_loop() -> None:
         (received,) = one.received("good")
         assert received.encrypted
         assert b"\r\nSubject: hello\r\n\r\nbody\r\n" in received.content
+        assert received.parsed()["Subject"] == "hello"
+        assert received.parsed().get_content().strip() == "body"
         host, port = await one.address("good")
         async with aiosmtplib.SMTP(hostname=host, port=port, start_tls=False) as direct:
             await direct.ehlo()
@@ -170,13 +173,24 @@ def test_who_waits_in_vain_is_told_where_recipients_stand(one: relay.RunningRela
 
 
 @pytest.mark.parametrize(
-    ("outcome", "code"), [("none", None), ("lost", None), ("bounced", "nonsense")]
+    ("outcome", "code", "told"),
+    [
+        ("none", None, "look at `bounces`"),
+        ("bounce", None, "allowed: delivered, deferred, bounced, tls-failed"),
+        ("bounced", "nonsense", "not a code"),
+    ],
 )
 def test_what_can_not_be_waited_for(
-    one: relay.RunningRelay, outcome: str, code: str | None
+    one: relay.RunningRelay, outcome: str, code: str | None, told: str
 ) -> None:
-    with pytest.raises(ValueError, match=r"none|lost|bounces|not a code"):
+    with pytest.raises(ValueError, match=told):
         one.wait_for(outcome, code=code)  # type: ignore[arg-type]
+
+
+def test_a_traceback_of_a_policy_that_there_is_not_names_the_nearest() -> None:
+    with pytest.raises(relay.PolicyNotFoundError) as caught, relay.running("requird"):
+        pass
+    assert "did you mean 'required'?" in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
