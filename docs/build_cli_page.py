@@ -35,6 +35,10 @@ Results go to standard output, and what concerns the run itself to standard erro
 not a terminal's has 80 columns and no colours. An option with an environment variable takes its
 value from there where the command line doesn't have it.
 """
+_CODES: Final = """\
+Where a command's codes mean something narrower, it says so below. A command whose output is read no
+more, as in `relay codes | head -1`, ends without a word and with 141, as `cat` does.
+"""
 _ALONE: Final = """\
 `relay --version` prints the version, and `relay --help` the list of commands;
 `--install-completion` and `--show-completion` are for [the shell](install.md#completion).
@@ -61,7 +65,7 @@ def page() -> str:
         "\n".join(["| command | what it does |", "|---|---|", *listed]) + "\n",
         "## Exit codes\n",
         "\n".join(["| exit code | when |", "|---|---|", *codes]) + "\n",
-        "Where a command's codes mean something narrower, it says so below.\n",
+        _CODES,
         "## Without a command\n",
         _ALONE,
         *(part for command in commands for part in _section(*command)),

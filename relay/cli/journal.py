@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -215,8 +214,7 @@ def _errors(path: Path) -> Iterator[None]:
     except JournalError as error:
         fail(str(error), code=ExitCode.UNDETERMINED)
     except BrokenPipeError:
-        # The reader has seen enough; what Python still holds would fail its exit as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(ExitCode.UNDETERMINED) from None
+        # It is the reader of the output that has gone, not the journal.
+        raise
     except OSError as error:
         fail(f"{path.parent}: {error.strerror or error}", code=ExitCode.UNDETERMINED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -231,6 +232,54 @@ def test_output_that_can_not_be_written_is_one_clear_line(
         )
     assert run.returncode == 3
     assert run.stderr == "relay: the output can't be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("codes",),
+        ("codes", "--json"),
+        ("lab", "list"),
+        ("policy", "schema"),
+        ("check", "lab/good", "lab/expired"),
+        ("send", "anyone@good.lab.test", "--policy", "required"),
+        ("demo",),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """As `cat` and `grep` end: 1 would be a finding."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        run = subprocess.run(
+            [RELAY, *words],
+            env=environment(tmp_path),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (run.returncode, run.stderr) == (141, "")
+
+
+def test_a_reader_that_takes_the_first_line_gets_it(tmp_path: Path) -> None:
+    # Unbuffered, Python takes a write that was cut off for a whole one.
+    buffered = {k: v for k, v in environment(tmp_path).items() if k != "PYTHONUNBUFFERED"}
+    # More than a pipe holds, so that the writer is still at it when the reader goes.
+    run = subprocess.run(
+        ["/bin/sh", "-c", '{ "$0" lab list --json; echo $? >&2; } | head -n 2', RELAY],
+        env=buffered,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.stdout, run.stderr) == ("[\n  {\n", "141\n")
 
 
 def test_a_closed_output_fails_no_command(tmp_path: Path) -> None:
