@@ -279,12 +279,12 @@ class Relay:
         in seconds of real time. Raises TimeoutError, which says where every recipient stands, and
         ValueError for an outcome or code that is none.
         """
-        asked: str = outcome
-        if asked == Awaited.NONE.value:
+        word: str = outcome
+        if word == Awaited.NONE.value:
             raise ValueError("what does not happen can't be waited for; look at `bounces`")
-        if asked not in get_args(OutcomeName):
+        if word not in get_args(OutcomeName):
             allowed = ", ".join(get_args(OutcomeName))
-            raise ValueError(f"{asked!r} can't be waited for; allowed: {allowed}")
+            raise ValueError(f"{word!r} can't be waited for; allowed: {allowed}")
         awaited = Awaited(outcome)
         if code is not None:
             code_parts(code)
