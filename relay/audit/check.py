@@ -162,14 +162,17 @@ async def check_all(
     at_once: int,
     progress: Callable[[Check], None] = lambda _: None,
 ) -> tuple[Check, ...]:
-    """Check targets side by side, `at_once` hosts at a time; results in the order of the targets.
+    """Check targets side by side; results in the order of the targets.
 
-    `progress` is told of each one as it is ready.
+    At most `at_once` targets are under way, and at most so many hosts: a long list of domains does
+    not ask for all of them at once, which name servers and this machine's sockets would not take.
+    `progress` is told of each target as it is ready.
     """
-    slots = asyncio.Semaphore(at_once)
+    under_way, slots = asyncio.Semaphore(at_once), asyncio.Semaphore(at_once)
 
     async def one(target: Target) -> Check:
-        check = await checker.check(target, slots)
+        async with under_way:
+            check = await checker.check(target, slots)
         progress(check)
         return check
 

@@ -16,6 +16,7 @@ from relay.core.routing import HostAddress
 from relay.lab.authority import LabAuthority
 from relay.lab.availability import why_unavailable
 from relay.lab.catalogue import CAPTURE, LAB_SCENARIOS, find_receiver, find_scenario
+from relay.lab.loading import load_for, load_receivers
 from relay.lab.scripts import LabScenario, ServeTls
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Lab:
 
     async def prepare(self) -> None:
         """Load what receivers are made of, beside the event loop; else the first one waits."""
-        await asyncio.to_thread(_load_receivers)
+        await load_receivers()
 
     async def close(self) -> None:
         """Stop every receiver and end its sessions; what was received stays readable."""
@@ -270,7 +271,8 @@ class Lab:
             if reason := why_unavailable(scenario):
                 raise ScenarioUnavailable(reason)
             if not self._listeners:
-                await asyncio.to_thread(_load_receivers)
+                await load_receivers()
+            await load_for(scenario)
             from relay.lab.listener import ScenarioListener
 
             listener = ScenarioListener(
@@ -293,14 +295,3 @@ class Lab:
             self._listeners[name] = listener
             self._endpoints[name] = address
             return address
-
-
-def _load_receivers() -> None:
-    """Load what receivers and certificates are made of.
-
-    It takes long enough to hold up the mail for other hosts.
-    """
-    from relay.lab import chains, fault_overlay, listener  # noqa: F401
-    from relay.lab.recipes import shipped_recipes
-
-    shipped_recipes()

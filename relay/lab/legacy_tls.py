@@ -7,7 +7,6 @@ accord; here that is a pair of buffers.
 from __future__ import annotations
 
 import errno
-import warnings
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from functools import cache
@@ -15,16 +14,12 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
+from tlslite.errors import BaseTLSException
 
 from relay.lab.authority import IssuedCertificate
 from relay.lab.scripts import LegacyCipher, ServeLegacyTls, SigningKey
 from relay.lab.tls_layer import HandshakeError, NeedsOctets, TlsBrokenError
-
-with warnings.catch_warnings():
-    # It imports modules of the standard library that are deprecated, for uses that are not ours.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
-    from tlslite.errors import BaseTLSException
 
 _CHUNK: Final = 16384
 _TLS_1_2: Final = (3, 3)

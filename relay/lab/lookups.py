@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from relay.core.routing import HostAddress, NameServer
 from relay.lab.catalogue import DNS_SCENARIOS, RECEIVER_OF_HOST
 from relay.lab.lab import Lab
+from relay.lab.loading import load_name_server
 from relay.lab.zone import lab_zone
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class LabLookups:
         return replace(await self._lab.address(RECEIVER_OF_HOST[name]), name=name)
 
     async def _start(self) -> LabNameServer:
-        # dnspython takes long to import, and most mail needs none of it.
+        await load_name_server()
         from relay.lab.name_server import LabNameServer
 
         hosts = {host for scenario in DNS_SCENARIOS.values() for host in scenario.hosts}

@@ -14,7 +14,7 @@ from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, L
 from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
 from relay.lookup.locality import stays_local
-from relay.lookup.records import MxRecord, Records
+from relay.lookup.records import MxRecord, Records, load
 
 MOST_EXCHANGERS: Final = 20
 """How many of a domain's mail exchangers are looked at, the preferred ones first."""
@@ -41,6 +41,7 @@ class MxResolver:
         self._allow_external = allow_external
         self._own_name = own_name.lower().removesuffix(".")
         self._chance = chance
+        self._loaded = False
 
     async def resolve(
         self, to: ToMailDomain, *, server: NameServer | None = None
@@ -58,7 +59,7 @@ class MxResolver:
                 problem=LocalProblem.HOST_NOT_ALLOWED,
                 detail=f"the policy's name server {dns.server} is off this machine's networks",
             )
-        records = Records(dns)
+        records = await self._records(dns)
         exchangers = await records.exchangers(to.domain)
         if isinstance(exchangers, DnsProblem):
             return DnsFailure(problem=exchangers, name=to.domain)
@@ -86,8 +87,16 @@ class MxResolver:
 
     async def has_exchangers(self, domain: Domain) -> bool:
         """Whether `domain` has MX records, wherever they lead."""
-        exchangers = await Records(self._dns()).exchangers(domain)
+        records = await self._records(self._dns())
+        exchangers = await records.exchangers(domain)
         return isinstance(exchangers, tuple) and len(exchangers) > 0
+
+    async def _records(self, dns: Dns) -> Records:
+        """Return what asks; its time runs once it is loaded."""
+        if not self._loaded:
+            await load()
+            self._loaded = True
+        return Records(dns)
 
     def _in_order(self, exchangers: tuple[MxRecord, ...]) -> list[MxRecord] | DnsProblem:
         """Return the exchangers as they are to be tried, at least one, or why there is none."""

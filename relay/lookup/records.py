@@ -1,6 +1,6 @@
 """MX and address records of names, by dnspython: the records, or why there are none.
 
-dnspython is imported with the first question: most policies ask none.
+dnspython is loaded with the first question: most policies ask none.
 """
 
 from __future__ import annotations
@@ -28,8 +28,13 @@ class MxRecord:
     exchange: str
 
 
+async def load() -> None:
+    """Load what asks, beside the event loop: it takes long, and mail for other hosts goes on."""
+    await asyncio.to_thread(_load)
+
+
 class Records:
-    """The questions of one look-up, which together take no longer than `dns` allows.
+    """The questions of one look-up, which together take no longer than `dns` allows from now on.
 
     Nothing is kept from one look-up to the next: in a lab, records change between two messages.
     CNAMEs are followed.
@@ -115,3 +120,14 @@ class Records:
             return None
         except (dns.exception.DNSException, OSError):
             return DnsProblem.LOOKUP_FAILED
+
+
+def _load() -> None:
+    import dns.asyncbackend
+    import dns.asyncresolver
+    import dns.rdtypes.ANY.MX
+    import dns.rdtypes.IN.A
+    import dns.rdtypes.IN.AAAA
+
+    # The library loads this one itself, with the first question.
+    dns.asyncbackend.get_backend("asyncio")

@@ -121,9 +121,7 @@ async def checked_lab(certificates: Path) -> AsyncIterator[CheckedLab]:
     authority = LabAuthority(certificates)
     chance = random.Random(1)
     async with Lab(authority, now=now) as lab, LabLookups(lab, client=OWN_NAME) as names:
-        mx = MxResolver(
-            dns=lambda: Dns(timeout=timedelta(seconds=1)), own_name=OWN_NAME, chance=chance
-        )
+        mx = MxResolver(dns=Dns, own_name=OWN_NAME, chance=chance)
         resolver = ChainedResolver(
             lab=lab, names=names, system=SystemResolver(), mx=mx, chance=chance
         )

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from check_lab import checked_lab, options, terms
+from check_lab import checked_lab, now, options, terms
 
-from relay.audit.check import Reached, why_not_reached
-from relay.audit.check_host import Agreement
-from relay.audit.check_target import parse_target
+from relay.audit.check import Checker, Reached, check_all, why_not_reached
+from relay.audit.check_host import Agreement, HostChecker
+from relay.audit.check_target import Target, parse_target
 from relay.audit.check_verdicts import Expectation
 from relay.audit.check_words import agreement_words
 from relay.core.addresses import Domain
 from relay.core.codebook_data import POSTFIX
 from relay.core.destinations import Destination, ToHost, ToMxOrHost, ToScenario
-from relay.core.outcomes import ConnectionFailure, ConnectionProblem, Stage
+from relay.core.outcomes import (
+    ConnectionFailure,
+    ConnectionProblem,
+    DnsFailure,
+    DnsProblem,
+    Failure,
+    Stage,
+)
 from relay.core.routing import Hop, HostAddress
 from relay.core.settings import Protection, TlsMode, TlsSetting
 from relay.core.tls_policy import NamePolicy
 from relay.core.verdicts import Deliver
 from relay.lab.catalogue import UnknownScenario
 from relay.tls.rejudge import Rejudged
+from relay.tls.trust import TrustStores
 
 IMPLICIT = TlsMode.IMPLICIT
 
@@ -233,6 +242,35 @@ async def test_a_host_that_is_not_reached_is_passed_over_as_a_relay_would(tmp_pa
         assert check.verdicts[-1].word == "verified"
         assert check.determined
         assert len(check.record.seen) == 2
+
+
+@dataclass
+class Counting:
+    """A resolver that finds nothing, and counts how many ask it at the same time."""
+
+    asking: int = 0
+    most: int = 0
+
+    async def resolve(self, to: Destination) -> Failure:
+        self.asking += 1
+        self.most = max(self.most, self.asking)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.asking -= 1
+        return DnsFailure(problem=DnsProblem.NO_HOST, name=str(to))
+
+
+async def test_a_long_list_is_not_looked_up_all_at_once() -> None:
+    resolver = Counting()
+
+    def nobody(_: Target) -> HostChecker:
+        return HostChecker(terms=terms(), options=options(), stores=TrustStores(), now=now)
+
+    checker = Checker(resolver=resolver, checker_for=nobody, expectations=(), now=now)
+    targets = [parse_target(f"d{number}.example") for number in range(40)]
+    checks = await check_all(checker, targets, at_once=3)
+    assert [check.target for check in checks] == [target.text for target in targets]
+    assert resolver.most == 3
 
 
 @pytest.mark.parametrize(("name", "word"), [("mx.good.lab.test", "verified"), (None, "451 4.7.5")])
