@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -102,7 +103,7 @@ def prove_listening(
     async def main() -> Proof:
         lab = Lab(
             _authority(state),
-            now=_now,
+            now=_steady_clock(),
             ports={name: port for name, (_, port) in places.items()},
             addresses={name: address for name, (address, _) in places.items()},
             hosts=hosts,
@@ -202,7 +203,7 @@ def _tell_where(marked: Sequence[Marked], places: Mapping[str, HostAddress]) -> 
 def _lab(authority: LabAuthority, places: Mapping[str, HostAddress]) -> Lab:
     return Lab(
         authority,
-        now=_now,
+        now=_steady_clock(),
         ports={name: place.port for name, place in places.items()},
         addresses={name: place.address for name, place in places.items()},
     )
@@ -272,5 +273,10 @@ def _own_places(
     return dict(zip(scenarios, places, strict=True))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _steady_clock() -> Callable[[], datetime]:
+    """Return a clock that tells the time as it was here, and goes on evenly.
+
+    How long sessions lie apart decides verdicts, and a system's clock may be set meanwhile.
+    """
+    began, ticks = datetime.now(UTC), time.monotonic()
+    return lambda: began + timedelta(seconds=time.monotonic() - ticks)

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiosmtplib
 
 from relay.audit.proof import Reported, Told, Verdict
-from relay.audit.prove import Prover, ScenarioRecord, Sender
+from relay.audit.prove import Progress, Prover, ScenarioRecord, Sender
 from relay.audit.prove_sender import RelaySender, marked_messages, message_for, reverse_path
 from relay.audit.shown import Marked
 from relay.config.policy_file import load_policy_text
@@ -34,6 +34,7 @@ async def proven(
     to: Mapping[str, str] | None = None,
     wait: timedelta = WAIT,
     linger: timedelta = timedelta(),
+    progress: Progress = lambda _: None,
 ) -> dict[str, ScenarioRecord]:
     """Prove; `to` gives mail domains other than the scenarios' own. Returns what was found.
 
@@ -48,7 +49,7 @@ async def proven(
         else one
         for one in marked
     )
-    prover = Prover(lab, sender, claim, marked, wait=wait, linger=linger)
+    prover = Prover(lab, sender, claim, marked, wait=wait, linger=linger, progress=progress)
     await prover.start()
     return {record.marked.scenario: record for record in await prover.run()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import aiosmtplib
 import pytest
 from prove_harness import SmallClient, proven, verdicts
 
-from relay.audit.proof import Reported, Told, Verdict
+from relay.audit.proof import Reported, ScenarioProof, Told, Verdict
 from relay.audit.prove import Prover
 from relay.audit.prove_sender import (
     OutsideSender,
@@ -23,6 +24,7 @@ from relay.audit.prove_sender import (
     reverse_path,
 )
 from relay.audit.shown import Marked, mark_of, marks_in
+from relay.audit.tries import LINGER
 from relay.core.settings import TlsSetting
 from relay.lab.authority import LabAuthority
 from relay.lab.lab import Lab
@@ -131,3 +133,82 @@ async def test_marks_are_found_in_whatever_case_a_sender_leaves_them(lab: Lab) -
     found = await proven(lab, SmallClient(lab))
     (session,) = found["good"].sessions
     assert marks_in(session) == {found["good"].marked.mark}
+
+
+@dataclass
+class FallsBackBehindItsWord(SmallClient):
+    """Says that it gave up, and sends the message in clear text after that."""
+
+    tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    async def send(self, marked: Marked) -> Reported | None:
+        told = await super().send(marked)
+        if marked.scenario == "expired":
+            self.tasks.create_task(self.in_clear(marked))
+        return told
+
+    async def in_clear(self, marked: Marked) -> None:
+        await self.lab.wait_until_idle("expired")
+        client, _ = await self.greet(marked)
+        await self.deliver(client, marked)
+
+
+async def test_a_sender_that_says_it_gave_up_is_watched_a_while(lab: Lab) -> None:
+    sender = FallsBackBehindItsWord(lab)
+    async with sender.tasks:
+        found = await proven(lab, sender, "expired", linger=LINGER)
+    assert verdicts(found) == {"good": Verdict.ENFORCED, "expired": Verdict.LEAKED}
+
+
+@dataclass
+class LeaksAndIsForgotten(SmallClient):
+    """Leaks, and takes care that the receivers keep nothing of it."""
+
+    seen: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def watch(self, proofs: Mapping[str, ScenarioProof]) -> None:
+        if proofs["expired"].verdict is Verdict.LEAKED:
+            self.seen.set()
+
+    async def send(self, marked: Marked) -> Reported | None:
+        if marked.scenario != "expired":
+            return await super().send(marked)
+        client, _ = await self.greet(marked)
+        await self.deliver(client, marked)
+        client.close()
+        await self.lab.wait_until_idle("expired")
+        await self.seen.wait()
+        self.lab.reset()
+        assert not self.lab.received("expired")
+        return await super().send(marked)
+
+
+async def test_what_receivers_forget_is_remembered(lab: Lab) -> None:
+    sender = LeaksAndIsForgotten(lab)
+    found = await proven(lab, sender, "expired", progress=sender.watch)
+    assert verdicts(found) == {"good": Verdict.ENFORCED, "expired": Verdict.LEAKED}
+
+
+@pytest.mark.parametrize(
+    ("greeting", "words"),
+    [(b"421 4.7.0 too many connections\r\n", "421"), (b"", "nothing takes a connection")],
+)
+async def test_a_message_that_no_relay_took_is_not_waited_for(
+    lab: Lab, greeting: bytes, words: str
+) -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        hours = timedelta(hours=9)
+        sender = RelaySender(host="127.0.0.1", port=port, wait=hours)
+        async with asyncio.timeout(30):
+            found = await proven(lab, sender, wait=hours)
+    reported = found["good"].reported
+    assert reported is not None
+    assert reported.by is Told.NOT_HANDED_OVER
+    assert words in reported.text
+    assert found["good"].proof.verdict is Verdict.INCONCLUSIVE
