@@ -20,7 +20,7 @@ _COMMANDS: Final = {
     "check": "Ask mail servers what TLS they offer.",
     "prove": "Prove whether a relay keeps what a TLS setting claims.",
     "codes": "Explain a code or a bounce, and how to reproduce it.",
-    "readyz": "Exit 0 when every listener accepts and greets, else 1.",
+    "readyz": "Exit 0 when the relay takes mail, else 1.",
 }
 """What each command does, as its function says at first."""
 _MODULES: Final = {"readyz": "ready"}

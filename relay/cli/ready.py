@@ -21,7 +21,10 @@ def readyz(
     ] = 30.0,
     state: StateOption = None,
 ) -> None:
-    """Exit 0 when every listener accepts and greets, else 1."""
+    """Exit 0 when the relay takes mail, else 1.
+
+    Then every listener greets, and the journal can be written.
+    """
     where = StateDir.of(state)
     left = wait_until_ready(where.serving, timeout if wait else 0.0)
     if left:

@@ -1,11 +1,14 @@
-"""Whether a relay is ready: every one of its listeners accepts and greets, on HTTP too.
+"""Whether a relay is ready: every one of its listeners greets, and its journal can be written.
 
-`python -m relay.cli.readyz` does the same with the standard library alone, for health checks.
+The relay itself tells of its journal, by its management port. One without that port is not asked,
+but whether the journal's disk takes anything. `python -m relay.cli.readyz` does the same with the
+standard library alone, for health checks.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
 import ssl
@@ -21,6 +24,12 @@ STEP_TIMEOUT = 2.0
 """Seconds for one connection and its greeting."""
 PAUSE = 0.1
 """Seconds between two looks."""
+ROOM = 64 * 1024
+"""Octets that a disk must take: the journal's own for a message of ordinary size."""
+TOLD_WITHIN = 10.0
+"""Seconds that a relay may take to find out: it connects to itself, and a disk may be slow."""
+_LONGEST_ANSWER = 1024 * 1024
+_NOBODY = "no relay serves from this state directory"
 
 
 def greets(listener: Listening) -> bool:
@@ -38,19 +47,59 @@ def greets(listener: Listening) -> bool:
 
 def answers(url: str) -> bool:
     """Whether a management port answers over HTTP or HTTPS that it is live."""
+    return _answer(url, "/livez", within=STEP_TIMEOUT).startswith(b"HTTP/1.1 200 ")
+
+
+def told_missing(url: str) -> list[str]:
+    """Return what a relay's management port says is not ready, its own silence included."""
+    head, _, body = _answer(url, "/readyz", within=TOLD_WITHIN).partition(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 200 "):
+        return []
+    try:
+        return [str(phrase) for phrase in json.loads(body)["missing"]]
+    except (ValueError, KeyError, TypeError):
+        return [f"web on {url} does not answer"]
+
+
+def _answer(url: str, path: str, *, within: float) -> bytes:
+    """Return all that a management port answers to a GET; nothing where it does not."""
     where = urlsplit(url)
     assert where.hostname is not None
     assert where.port is not None
-    request = f"GET /livez HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n"
+    request = f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n\r\n"
+    answer = bytearray()
     try:
         with (
             socket.create_connection((where.hostname, where.port), timeout=STEP_TIMEOUT) as plain,
             _encrypted(plain) if where.scheme == "https" else plain as link,
         ):
+            link.settimeout(within)
             link.sendall(request.encode("ascii"))
-            return link.recv(13) == b"HTTP/1.1 200 "
+            while len(answer) < _LONGEST_ANSWER and (part := link.recv(65536)):
+                answer += part
     except OSError:
-        return False
+        return b""
+    return bytes(answer)
+
+
+def without_room(directory: Path) -> list[str]:
+    """Return why a directory's disk takes nothing more; nothing where it does, or nobody can say.
+
+    What was written there has no name and is gone at once, whatever happens.
+    """
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            left = memoryview(bytes(ROOM))
+            while left:
+                left = left[file.write(left) :]
+    except PermissionError:
+        # Another user's directory: the relay itself may well write there.
+        return []
+    except OSError as error:
+        return [f"the journal can't be written: {error.strerror}"]
+    return []
 
 
 def _encrypted(connection: socket.socket) -> ssl.SSLSocket:
@@ -62,23 +111,39 @@ def _encrypted(connection: socket.socket) -> ssl.SSLSocket:
 
 
 def missing(serving: Serving | None) -> list[str]:
-    """Return what is not ready yet, as short phrases; empty when all is."""
+    """Return what does not answer, as short phrases; what a relay finds of itself."""
     if serving is None:
-        return ["no relay serves from this state directory"]
-    left = [
-        f"{listener.kind} on {listener.host}:{listener.port} does not answer"
-        for listener in serving.listeners
-        if not greets(listener)
-    ]
+        return [_NOBODY]
+    left = _silent(serving)
     if serving.web is not None and not answers(serving.web):
         left.append(f"web on {serving.web} does not answer")
     return left
 
 
+def _silent(serving: Serving) -> list[str]:
+    return [
+        f"{listener.kind} on {listener.host}:{listener.port} does not answer"
+        for listener in serving.listeners
+        if not greets(listener)
+    ]
+
+
+def not_ready(note: Path) -> list[str]:
+    """Return what is not ready of the relay that left a note in its state directory.
+
+    As short phrases, each once; empty when all is.
+    """
+    serving = read_serving(note)
+    if serving is None:
+        return [_NOBODY]
+    told = told_missing(serving.web) if serving.web is not None else without_room(note.parent)
+    return list(dict.fromkeys([*_silent(serving), *told]))
+
+
 def wait_until_ready(path: Path, seconds: float) -> list[str]:
     """Look until all is ready or time is up; return what is still missing."""
     end = time.monotonic() + seconds
-    while (left := missing(read_serving(path))) and time.monotonic() < end:
+    while (left := not_ready(path)) and time.monotonic() < end:
         threading.Event().wait(PAUSE)
     return left
 

@@ -8,7 +8,6 @@ Only the standard library: a container's health check imports this.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, unique
@@ -44,7 +43,7 @@ def whole_file(
         with path.open("wb") as file:
             yield file
         return
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
 
     def private(name: str, flags: int) -> int:
         return os.open(name, flags, mode)

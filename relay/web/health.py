@@ -19,11 +19,9 @@ def health_router(readiness: Readiness) -> APIRouter:
         """Tell that the program runs and answers."""
         return JSONResponse({"status": "live"})
 
-    @router.get(
-        "/readyz", responses={200: json_answer("Every listener accepts.", "Health"), 503: PROBLEM}
-    )
+    @router.get("/readyz", responses={200: json_answer("All of that.", "Health"), 503: PROBLEM})
     async def readyz() -> JSONResponse:
-        """Tell whether every listener accepts connections; 503 names those that do not."""
+        """Tell whether all listeners accept and the journal can be written; 503 says what is not."""
         if missing := list(await readiness()):
             raise ProblemError(
                 Problem(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from e2e_command import relay
 from reliability_host import Host, without_received
 from reliability_serve import output_of, smtp_port, spawned
 
@@ -139,6 +140,21 @@ def test_an_inline_client_is_told_what_became_of_its_mail(tmp_path: Path, disk: 
         filler.unlink()
         eventually(lambda: states(disk) == [RecipientState.DELIVERED])
     assert marks(host) == [b"Subject: inline"]
+
+
+@pytest.mark.parametrize("web", ["true", "false"])
+def test_readyz_knows_that_the_disk_is_full(tmp_path: Path, disk: Path, web: str) -> None:
+    """With a management port the relay tells it, without one the disk itself."""
+    also = {"RELAY_WEB": web, "RELAY_WEB_PORT": "0"}
+    with Host() as host, spawned(disk, write_policy(tmp_path, host, "queued"), also=also):
+        assert send(smtp_port(disk), "before")[0] == 250
+        assert relay(disk, "readyz").stdout == "ready\n"
+        filler = fill(disk)
+        full = relay(disk, "readyz")
+        assert full.returncode == 1
+        assert full.stderr.startswith("relay: not ready: the journal can't be written")
+        filler.unlink()
+        assert relay(disk, "readyz").stdout == "ready\n"
 
 
 def test_a_relay_does_not_start_on_a_full_disk_and_says_why(tmp_path: Path, disk: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ import pytest
 from e2e_command import RELAY, environment, relay, serving
 from e2e_lab import lab_serving
 
-from relay.cli.readyz import missing
+from relay.cli.readyz import missing, told_missing, without_room
 from relay.cli.serving import Serving
 from relay.web.app import make_api
 from relay.web.health import health_router
@@ -125,6 +126,47 @@ def test_not_ready_while_the_port_does_not_answer() -> None:
             pid=os.getpid(), hostname="h", policy="p", lab_root="r", listeners=(), web=url
         )
         assert missing(note) == [f"web on {url} does not answer"]
+        assert told_missing(url) == [f"web on {url} does not answer"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"missing": ["the journal can\'t be written"]}', ["the journal can't be written"]),
+        (b'{"missing": 1}', None),
+        (b"[]", None),
+        (b"<h1>Hello</h1>", None),
+        (b"", None),
+    ],
+)
+def test_what_a_port_tells_is_told_on_and_another_programs_words_are_not(
+    body: bytes, told: list[str] | None
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        url = f"http://127.0.0.1:{port.getsockname()[1]}"
+
+        def answer() -> None:
+            with port.accept()[0] as link:
+                assert link.recv(4096).startswith(b"GET /readyz HTTP/1.1\r\n")
+                link.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n" + body)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        found = told_missing(url)
+        thread.join()
+    assert found == ([f"web on {url} does not answer"] if told is None else told)
+
+
+def test_a_directory_of_somebody_else_tells_nothing_of_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert without_room(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    assert without_room(tmp_path) == []
 
 
 def test_no_command_loads_the_web_libraries_before_it_serves() -> None:
