@@ -14,8 +14,10 @@ from typing import assert_never
 from relay.core.addresses import Domain, domain_of, parse_address
 from relay.core.clock import Clock
 from relay.core.delivery import Policy
+from relay.core.destinations import Destination
+from relay.core.outcomes import Failure, LocalProblem, LocalRefusal
 from relay.core.records import Session
-from relay.core.routing import Plan, RetrySchedule
+from relay.core.routing import HostAddress, Plan, RetrySchedule
 from relay.core.steps import Done, GiveUp, NoHost, Step, Try, Wait, hurried, next_step
 from relay.engine.attempts import Attempts, Result
 from relay.engine.flags import Flags
@@ -156,7 +158,7 @@ class Rounds:
             sender=domain_of(message.envelope.reverse_path),
             floor=message.envelope.protect_as,
         )
-        answers = await self._resolver.resolve(planned.way.route.to)
+        answers = await self._hosts(planned.way.route.to, in_force, deadline)
         ours = planned.ours(answers, self._listeners())
         plan = planned.plan(answers, schedule, ours=ours)
         pending = recipients
@@ -188,6 +190,19 @@ class Rounds:
                 else:
                     held.append(result)
             pending = [recipient for _, together in tries for recipient in together]
+
+    async def _hosts(
+        self, to: Destination, in_force: PolicyInForce, deadline: float | None
+    ) -> tuple[HostAddress, ...] | Failure:
+        """Return where a destination's hosts are, or why there are none by the deadline."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._resolver.resolve(to)
+        except TimeoutError:
+            within = in_force.policy.delivery.reply_within
+            return LocalRefusal(
+                problem=LocalProblem.OUT_OF_TIME, detail=f"{to} was not found within {within}"
+            )
 
     def _next_tries(
         self,

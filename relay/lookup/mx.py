@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +19,12 @@ from relay.lookup.records import MxRecord, Records, load
 
 MOST_EXCHANGERS: Final = 20
 """How many of a domain's mail exchangers are looked at, the preferred ones first."""
+LOOKUPS_AT_ONCE: Final = 50
+"""Look-ups of domains that run at the same time.
+
+Each takes sockets and time of this process: with a thousand at once, as one message with a thousand
+recipients asks for, half of them would run out of their own time.
+"""
 
 
 class MxResolver:
@@ -42,6 +49,7 @@ class MxResolver:
         self._own_name = own_name.lower().removesuffix(".")
         self._chance = chance
         self._loaded = False
+        self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     async def resolve(
         self, to: ToMailDomain, *, server: NameServer | None = None
@@ -59,7 +67,12 @@ class MxResolver:
                 problem=LocalProblem.HOST_NOT_ALLOWED,
                 detail=f"the policy's name server {dns.server} is off this machine's networks",
             )
-        records = await self._records(dns)
+        async with self._asking(dns) as records:
+            return await self._hosts(to, records)
+
+    async def _hosts(
+        self, to: ToMailDomain, records: Records
+    ) -> tuple[HostAddress, ...] | DnsFailure:
         exchangers = await records.exchangers(to.domain)
         if isinstance(exchangers, DnsProblem):
             return DnsFailure(problem=exchangers, name=to.domain)
@@ -87,16 +100,18 @@ class MxResolver:
 
     async def has_exchangers(self, domain: Domain) -> bool:
         """Whether `domain` has MX records, wherever they lead."""
-        records = await self._records(self._dns())
-        exchangers = await records.exchangers(domain)
+        async with self._asking(self._dns()) as records:
+            exchangers = await records.exchangers(domain)
         return isinstance(exchangers, tuple) and len(exchangers) > 0
 
-    async def _records(self, dns: Dns) -> Records:
-        """Return what asks; its time runs once it is loaded."""
-        if not self._loaded:
-            await load()
-            self._loaded = True
-        return Records(dns)
+    @contextlib.asynccontextmanager
+    async def _asking(self, dns: Dns) -> AsyncIterator[Records]:
+        """Give what asks, when it is this look-up's turn: its time begins then."""
+        async with self._slots:
+            if not self._loaded:
+                await load()
+                self._loaded = True
+            yield Records(dns)
 
     def _in_order(self, exchangers: tuple[MxRecord, ...]) -> list[MxRecord] | DnsProblem:
         """Return the exchangers as they are to be tried, at least one, or why there is none."""

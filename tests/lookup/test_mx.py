@@ -15,7 +15,7 @@ from relay.core.destinations import ToMailDomain
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
 from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
-from relay.lookup.mx import MOST_EXCHANGERS, MxResolver
+from relay.lookup.mx import LOOKUPS_AT_ONCE, MOST_EXCHANGERS, MxResolver
 
 PEER = {
     "peer.test": ["MX 20 mx2.peer.test.", "MX 10 mx1.peer.test.", "MX 30 mx3.peer.test."],
@@ -264,3 +264,31 @@ async def test_a_policys_name_server_off_this_machine_is_not_asked() -> None:
     assert isinstance(failure, LocalRefusal)
     assert failure.problem is LocalProblem.HOST_NOT_ALLOWED
     assert "192.0.2.1:53" in failure.detail
+
+
+async def test_look_ups_take_turns_and_their_time_begins_with_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running: list[int] = []
+
+    class Counted:
+        """Counts from where a look-up's time begins to where it ends."""
+
+        def __init__(self, dns: Dns) -> None:
+            running.append(running[-1] + 1 if running else 1)
+
+        async def exchangers(self, domain: str) -> DnsProblem:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            running.append(running[-1] - 1)
+            return DnsProblem.NO_HOST
+
+    monkeypatch.setattr("relay.lookup.mx.Records", Counted)
+    resolver = MxResolver(dns=Dns, own_name="relay.lab.test", chance=random.Random(1))
+    domains = [parse_domain(f"d{number}.test") for number in range(4 * LOOKUPS_AT_ONCE)]
+    found = await asyncio.gather(
+        *(resolver.resolve(ToMailDomain(domain=domain)) for domain in domains),
+        *(resolver.has_exchangers(domain) for domain in domains),
+    )
+    assert len(running) == 2 * len(found)
+    assert max(running) == LOOKUPS_AT_ONCE

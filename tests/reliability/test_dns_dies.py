@@ -10,7 +10,13 @@ from dns_double import DnsDouble, Trouble
 from e2e_relay import Start, TurnedClock, Watcher
 from reliability_host import Host
 
-from relay.core.outcomes import Deferred, Delivered, DnsFailure
+from relay.core.outcomes import (
+    Deferred,
+    Delivered,
+    DnsFailure,
+    LocalProblem,
+    LocalRefusal,
+)
 from relay.core.records import BounceAction
 
 
@@ -45,6 +51,28 @@ async def test_mail_waits_for_a_name_server_that_died(start: Start, trouble: Tro
                 last = running.record().attempts[1]
                 assert isinstance(last.outcomes[0].outcome, Delivered)
         assert [taken.recipients for taken in host.taken] == [("a@mail.test",)]
+
+
+async def test_an_inline_client_waits_no_longer_for_a_look_up_than_for_an_answer(
+    start: Start,
+) -> None:
+    names = DnsDouble({"mail.test": ["A 127.0.0.1"]}, {"mail.test": Trouble.SILENT})
+    async with names.running():
+        policy = (
+            "tls: Off\nreply: inline\nreply_within: 1s\n"
+            f"dns: {{server: '127.0.0.1:{names.server.port}', timeout: 100s}}\n"
+            "routes: [{match: mail.test, to: mx}]\n"
+        )
+        async with start(policy) as running:
+            reply = await running.send("a@mail.test")
+            assert (reply.code, reply.text[:5]) == (451, "4.4.7")
+            (attempt,) = running.record().attempts
+            assert attempt.hop is None
+            outcome = attempt.outcomes[0].outcome
+            assert isinstance(outcome, Deferred)
+            assert isinstance(outcome.failure, LocalRefusal)
+            assert outcome.failure.problem is LocalProblem.OUT_OF_TIME
+            assert len(running.record().bounces) == 1
 
 
 async def test_mail_waits_for_the_systems_resolver(
