@@ -10,21 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
-from relay.audit.on_record import DomainRecord, HostRecord, Records
+from relay.audit.on_record import DomainRecord, HostRecord, Records, is_about_login
 from relay.core.addresses import Domain
 from relay.core.bounces import EXPIRED
 from relay.core.codebook import CodeEntry
 from relay.core.delivery import Policy, Way
 from relay.core.destinations import ToNowhere
 from relay.core.outcomes import (
-    Deferred,
     Delivered,
-    Failed,
     Failure,
-    LocalProblem,
-    LocalRefusal,
     Outcome,
-    Stage,
     TlsRefusal,
     outcome_of,
 )
@@ -245,32 +240,22 @@ class _Reader:
 
     def _admitted(self, step: Try, verdict: Deliver, known: HostRecord) -> Tried | Passes:
         in_clear = verdict.protection is Protection.CLEAR
+        relay = self.way.route.email_relay
+        logged_in = relay is not None and relay.credentials is not None
+        if logged_in and known.login is not None and is_about_login(known.login.outcome):
+            # It fails for every recipient alike.
+            return _tried(step.round, step, known.login.outcome, verdict)
         answer: Outcome | None = None
         if self.recipient is not None:
-            answer = self.known.answer(self.record, known.hop, self.recipient, in_clear=in_clear)
-        if self._is_of_another_login(answer):
-            answer = None
+            answer = self.known.answer(
+                self.record, known.hop, self.recipient, in_clear=in_clear, logged_in=logged_in
+            )
         match answer:
             case None | Delivered():
                 delivered = answer is not None
                 return Passes(protection=verdict.protection, hop=step.hop, delivered=delivered)
             case _:
                 return _tried(step.round, step, answer, verdict)
-
-    def _is_of_another_login(self, answer: Outcome | None) -> bool:
-        """Whether an answer is about a log-in that this way does not make."""
-        relay = self.way.route.email_relay
-        if relay is not None and relay.credentials is not None:
-            return False
-        match answer:
-            case Deferred(failure=failure) | Failed(failure=failure):
-                no_auth = (
-                    isinstance(failure, LocalRefusal)
-                    and failure.problem is LocalProblem.AUTH_UNAVAILABLE
-                )
-                return failure.stage is Stage.AUTH or no_auth
-            case _:
-                return False
 
 
 def _hop_of(cause: Failure, history: list[Tried]) -> Hop | None:

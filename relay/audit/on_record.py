@@ -11,27 +11,41 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from relay.core.addresses import Domain, parse_address
 from relay.core.destinations import ToCapture
 from relay.core.evidence import HandshakeDone, TlsEvidence
-from relay.core.outcomes import Failure, LocalProblem, LocalRefusal, Outcome
+from relay.core.outcomes import (
+    Deferred,
+    Failed,
+    Failure,
+    LocalProblem,
+    LocalRefusal,
+    Outcome,
+    Stage,
+)
 from relay.core.records import Attempt, Session
 from relay.core.routing import Hop, RouteMatch, RouteOrigin
 from relay.core.settings import Protection, TlsSetting
+from relay.core.transcripts import Direction
 from relay.core.verdicts import Deliver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a host said to a message for `recipient`; it may say otherwise under TLS."""
+    """What a host said to a message for `recipient`; it may say otherwise under TLS.
+
+    `logged_in` says that the session had logged in, or that it ended with the attempt to: behind a
+    log-in a host may say otherwise, too.
+    """
 
     recipient: str
     in_clear: bool
     outcome: Outcome
+    logged_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +54,8 @@ class HostRecord:
 
     `evidence` is of the newest session that tried TLS or found it missing; one in clear text only
     where there is no other. `failure` says why the newest session could not be judged, and then
-    there may be no evidence; `broke_under_tls` that it broke after the handshake.
+    there may be no evidence; `broke_under_tls` that it broke after the handshake. `login` is the
+    newest answer of a session that was to log in, None where none was.
     """
 
     hop: Hop
@@ -49,6 +64,7 @@ class HostRecord:
     failure: Failure | None = None
     broke_under_tls: bool = False
     answers: tuple[Answer, ...] = ()
+    login: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +131,8 @@ class Gathering:
 
 
 _NO: Final = datetime.min.replace(tzinfo=UTC)
+_LOGS_IN: Final = TlsSetting.REQUIRED_VERIFY
+"""The setting of email relays that may be logged in to."""
 
 
 @dataclass(slots=True)
@@ -130,7 +148,7 @@ class _Host:
     hop: Hop
     newest: Attempt
     tried_tls: Attempt | None = None
-    answers: dict[tuple[str, bool], tuple[datetime, Answer]] = field(default_factory=dict)
+    answers: dict[tuple[str, bool, bool], _Answered] = field(default_factory=dict)
 
     def learn(self, attempt: Attempt) -> None:
         if attempt.ended_at >= self.newest.ended_at:
@@ -140,13 +158,17 @@ class _Host:
             self.tried_tls = attempt
         if isinstance(attempt.verdict, Deliver):
             in_clear = attempt.verdict.protection is Protection.CLEAR
+            # Only an email relay is logged in to, and only where its certificate was verified.
+            may_log_in = bool(attempt.sent_by) and attempt.rule.setting is _LOGS_IN
             for each in attempt.outcomes:
-                at, _ = self.answers.get((each.recipient, in_clear), (_NO, None))
-                if attempt.ended_at >= at:
+                key = each.recipient, in_clear, may_log_in
+                known = self.answers.get(key)
+                if known is None or attempt.ended_at >= known.at:
                     answer = Answer(
                         recipient=each.recipient, in_clear=in_clear, outcome=each.outcome
                     )
-                    self.answers[each.recipient, in_clear] = attempt.ended_at, answer
+                    session = attempt.session_id if may_log_in else None
+                    self.answers[key] = _Answered(attempt.ended_at, answer, session)
 
     def record(self, session_of: SessionOf) -> HostRecord:
         evidence = _evidence(self.newest, session_of)
@@ -155,6 +177,8 @@ class _Host:
         failure = None
         if self.newest.verdict is None:
             failure = getattr(self.newest.outcomes[0].outcome, "failure", None)
+        answered = sorted(self.answers.values(), key=lambda each: each.at)
+        answers = tuple(each.told(session_of) for each in answered)
         return HostRecord(
             hop=self.hop,
             at=self.newest.ended_at,
@@ -163,8 +187,49 @@ class _Host:
             broke_under_tls=failure is not None
             and evidence is not None
             and isinstance(evidence.handshake, HandshakeDone),
-            answers=tuple(answer for _, answer in self.answers.values()),
+            answers=answers,
+            login=next((answer for answer in reversed(answers) if answer.logged_in), None),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An answer and its time; `session_id` is None where nobody can have logged in."""
+
+    at: datetime
+    answer: Answer
+    session_id: str | None
+
+    def told(self, session_of: SessionOf) -> Answer:
+        """Return the answer, with what its session says of a log-in."""
+        logged_in = is_about_login(self.answer.outcome) or (
+            self.session_id is not None and _logged_in(self.session_id, session_of)
+        )
+        return replace(self.answer, logged_in=logged_in)
+
+
+def is_about_login(outcome: Outcome) -> bool:
+    """Whether a log-in is what a message failed for, or that the host takes none."""
+    match outcome:
+        case Deferred(failure=failure) | Failed(failure=failure):
+            no_auth = (
+                isinstance(failure, LocalRefusal)
+                and failure.problem is LocalProblem.AUTH_UNAVAILABLE
+            )
+            return failure.stage is Stage.AUTH or no_auth
+        case _:
+            return False
+
+
+def _logged_in(session_id: str, session_of: SessionOf) -> bool:
+    """Whether a session logged in, or the first one of its connection."""
+    session = session_of(session_id)
+    if session is not None and session.continues is not None:
+        session = session_of(session.continues)
+    return session is not None and any(
+        line.direction is Direction.SENT and line.text.upper().startswith("AUTH ")
+        for line in session.transcript
+    )
 
 
 def _evidence(attempt: Attempt | None, session_of: SessionOf) -> TlsEvidence | None:
@@ -181,7 +246,7 @@ class Records:
         self._by_domain: defaultdict[tuple[Domain, str | None], list[DomainRecord]]
         self._by_domain = defaultdict(list)
         self._by_route: dict[str, DomainRecord] = {}
-        self._answers: dict[int, Mapping[tuple[Hop, str, bool], Outcome]] = {}
+        self._answers: dict[int, Mapping[tuple[Hop, str, bool, bool], Outcome]] = {}
         for record in sorted(records, key=newest, reverse=True):
             self.add_older(record)
 
@@ -207,18 +272,18 @@ class Records:
         return tuple(found)
 
     def answer(
-        self, record: DomainRecord, hop: Hop, recipient: str, *, in_clear: bool
+        self, record: DomainRecord, hop: Hop, recipient: str, *, in_clear: bool, logged_in: bool
     ) -> Outcome | None:
         """Return what a host said last to a message for `recipient`; None where it isn't known."""
         index = self._answers.get(id(record))
         if index is None:
             index = {
-                (host.hop, each.recipient, each.in_clear): each.outcome
+                (host.hop, each.recipient, each.in_clear, each.logged_in): each.outcome
                 for host in record.seen
                 for each in host.answers
             }
             self._answers[id(record)] = index
-        return index.get((hop, recipient, in_clear))
+        return index.get((hop, recipient, in_clear, logged_in))
 
 
 def newest(record: DomainRecord) -> datetime:

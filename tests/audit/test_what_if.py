@@ -206,8 +206,8 @@ def test_a_hosts_own_answer_counts_for_the_recipient_that_it_is_about() -> None:
 
 def test_a_login_that_this_way_does_not_make_can_not_fail() -> None:
     no = Deferred(failure=PeerRefusal(reply=Reply(code=535, text="5.7.8 no"), stage=Stage.AUTH))
-    answers = (Answer(recipient="a@bank.test", in_clear=True, outcome=no),)
-    known = record(host(FIRST, answers=answers), hosts=(FIRST,))
+    answer = Answer(recipient="a@bank.test", in_clear=True, outcome=no, logged_in=True)
+    known = record(host(FIRST, answers=(answer,), login=answer), hosts=(FIRST,))
     assert told("tls: Preferred", known, recipient="a@bank.test") == Passes(
         protection=Protection.CLEAR, hop=FIRST, delivered=False
     )
