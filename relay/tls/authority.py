@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from cryptography import x509
 
 from relay.core.faults import FaultKind, TlsFault
-from relay.tls.describe import listed, name_text, printable
+from relay.tls.describe import listed, name_text
 from relay.tls.path import CertificationPath
 from relay.tls.pool import extension, self_issued
+
+MAX_COMPARISONS: Final = 2**16
+"""Of a leaf's names with the constraints of all issuers; a chain can hold millions of pairs."""
 
 
 def issuer_faults(path: CertificationPath) -> Iterator[TlsFault]:
@@ -50,15 +54,21 @@ def name_constraint_faults(path: CertificationPath) -> Iterator[TlsFault]:
     names = extension(path.leaf, x509.SubjectAlternativeName)
     if names is None:
         return
+    names_of_leaf = [name for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
+    left = MAX_COMPARISONS
     for issuer in path.certificates[1:]:
         constraints = extension(issuer, x509.NameConstraints)
         if constraints is None:
             continue
-        outside = [
-            printable(str(name.value))
-            for name in names
-            if isinstance(name, x509.DNSName | x509.IPAddress) and not _allowed(name, constraints)
-        ]
+        permitted, excluded = constraints.permitted_subtrees, constraints.excluded_subtrees
+        left -= len(names_of_leaf) * (len(permitted or ()) + len(excluded or ()))
+        if left < 0:
+            yield TlsFault(
+                kind=FaultKind.CERTIFICATE_NAME_CONSTRAINT,
+                detail=f"{name_text(issuer.subject)} adds more name constraints than are compared",
+            )
+            return
+        outside = [str(name.value) for name in names_of_leaf if not _allowed(name, constraints)]
         if outside:
             yield TlsFault(
                 kind=FaultKind.CERTIFICATE_NAME_CONSTRAINT,

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
+from itertools import islice
 from typing import Final, assert_never
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from relay.core.faults import FaultKind, TlsFault
 from relay.tls.describe import name_text
@@ -22,6 +24,10 @@ from relay.tls.trust_store import TrustStore
 
 _MAX_LENGTH: Final = 16
 """Longer than any real path; bounds the work that a host can cause."""
+MAX_NAMESAKES: Final = 8
+"""Certificates of a host that are tried for one issuer; more bear one name only to cost time."""
+_MAX_EXPONENT_BITS: Final = 64
+"""Of an RSA key whose signatures are verified; real ones have 17, and more cost a hundredfold."""
 
 
 @unique
@@ -78,12 +84,19 @@ class CertificationPath:
 def signature_state(certificate: x509.Certificate, issuer: x509.Certificate) -> SignatureState:
     """Verify one signature against the issuer's key."""
     try:
+        key = issuer.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and _is_slow(key):
+            return SignatureState.UNKNOWN
         certificate.verify_directly_issued_by(issuer)
     except InvalidSignature:
         return SignatureState.BAD
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return SignatureState.UNKNOWN
     return SignatureState.GOOD
+
+
+def _is_slow(key: rsa.RSAPublicKey) -> bool:
+    return key.public_numbers().e.bit_length() > _MAX_EXPONENT_BITS
 
 
 def build_path(
@@ -96,7 +109,9 @@ def build_path(
     below = CertificatePool(sent)
     path: tuple[x509.Certificate, ...] = (leaf,)
     while (end := _end_of(path, anchors)) is None:
-        issuer = _next_issuer(path, (anchors, below), at)
+        issuer = _next_issuer(path, anchors, at) or _next_issuer(
+            path, below, at, most=MAX_NAMESAKES
+        )
         if issuer is None or len(path) == _MAX_LENGTH:
             end = PathEnd.ISSUER_UNKNOWN
             break
@@ -105,16 +120,18 @@ def build_path(
 
 
 def _next_issuer(
-    path: tuple[x509.Certificate, ...], pools: Sequence[CertificatePool], at: datetime
+    path: tuple[x509.Certificate, ...],
+    pool: CertificatePool,
+    at: datetime,
+    *,
+    most: int | None = None,
 ) -> x509.Certificate | None:
     last = path[-1]
-    for pool in pools:
-        issuers = [issuer for issuer in pool.issuers_of(last) if issuer not in path]
-        if len(issuers) == 1:
-            return issuers[0]
-        if issuers:
-            return min(issuers, key=lambda issuer: _unlikely(last, issuer, at))
-    return None
+    fitting = (issuer for issuer in pool.issuers_of(last) if issuer not in path)
+    issuers = list(islice(fitting, most))
+    if len(issuers) > 1:
+        return min(issuers, key=lambda issuer: _unlikely(last, issuer, at))
+    return issuers[0] if issuers else None
 
 
 def _end_of(so_far: tuple[x509.Certificate, ...], anchors: CertificatePool) -> PathEnd | None:

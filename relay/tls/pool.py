@@ -54,8 +54,13 @@ def may_be_self_signed(certificate: x509.Certificate) -> bool:
 
 def may_have_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether names and key identifiers fit (RFC 5280 section 4.2.1.1), the signature unread."""
-    if name_key(issuer.subject) != name_key(certificate.issuer):
-        return False
+    return name_key(issuer.subject) == name_key(certificate.issuer) and _identifies(
+        certificate, issuer
+    )
+
+
+def _identifies(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the issuer's key identifier and number are what the certificate says they are."""
     wanted = extension(certificate, x509.AuthorityKeyIdentifier)
     if wanted is None:
         return True
@@ -92,4 +97,4 @@ class CertificatePool:
     def issuers_of(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
         """Return the certificates that may have issued this one, by name and key identifier."""
         named = self._by_subject.get(name_key(certificate.issuer), ())
-        return tuple(issuer for issuer in named if may_have_issued(issuer, certificate))
+        return tuple(issuer for issuer in named if _identifies(certificate, issuer))

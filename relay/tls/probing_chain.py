@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
+from itertools import islice
 from typing import Final
 
 from cryptography import x509
@@ -20,8 +21,14 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from relay.tls.certificate import read_certificate
 from relay.tls.describe import name_text, printable
-from relay.tls.path import PathEnd, SignatureState, build_path, signature_state
-from relay.tls.pool import extension, may_be_self_signed, may_have_issued, self_issued
+from relay.tls.path import MAX_NAMESAKES, PathEnd, SignatureState, build_path, signature_state
+from relay.tls.pool import (
+    CertificatePool,
+    extension,
+    may_be_self_signed,
+    may_have_issued,
+    self_issued,
+)
 from relay.tls.trust_store import TrustStore
 
 _DAY: Final = 86_400
@@ -99,13 +106,14 @@ def view_chain(chain: Sequence[str], *, store: TrustStore, at: datetime) -> Chai
     """Read a chain (PEM, the host's own certificate first), as of a moment."""
     read = [read_certificate(pem) for pem in chain]
     sent = [certificate for certificate in read if certificate is not None]
+    pool = CertificatePool(sent)
     links: list[ChainLink] = []
     unreadable: list[int] = []
     for number, certificate in enumerate(read, start=1):
         link = None
         if certificate is not None:
             following = read[number] if number < len(read) else None
-            link = _link(number, certificate, following, sent=sent, store=store, at=at)
+            link = _link(number, certificate, following, sent=pool, store=store, at=at)
         if link is None:
             unreadable.append(number)
         else:
@@ -130,7 +138,7 @@ def _link(
     certificate: x509.Certificate,
     following: x509.Certificate | None,
     *,
-    sent: Sequence[x509.Certificate],
+    sent: CertificatePool,
     store: TrustStore,
     at: datetime,
 ) -> ChainLink | None:
@@ -176,28 +184,26 @@ def _names(certificate: x509.Certificate) -> Iterator[str]:
 def _issued_by(
     certificate: x509.Certificate,
     following: x509.Certificate | None,
-    sent: Sequence[x509.Certificate],
+    sent: CertificatePool,
     store: TrustStore,
 ) -> IssuedBy:
     if may_be_self_signed(certificate):
         return IssuedBy.TRUSTED if certificate in store.anchors else IssuedBy.ITSELF
     wrong_key = False
     if following is not None and may_have_issued(following, certificate):
-        if signature_state(certificate, following) is not SignatureState.BAD:
+        if _signed(certificate, following):
             return IssuedBy.NEXT
         wrong_key = True
-    others = (c for c in sent if c not in (certificate, following))
-    if any(_issued(other, certificate) for other in others):
+    others = (c for c in sent.issuers_of(certificate) if c not in (certificate, following))
+    if any(_signed(certificate, other) for other in islice(others, MAX_NAMESAKES)):
         return IssuedBy.ANOTHER_SENT
-    if any(_issued(root, certificate) for root in store.anchors.issuers_of(certificate)):
+    if any(_signed(certificate, root) for root in store.anchors.issuers_of(certificate)):
         return IssuedBy.TRUSTED
     return IssuedBy.WRONG_KEY if wrong_key else IssuedBy.NOT_SENT
 
 
-def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    return may_have_issued(issuer, certificate) and (
-        signature_state(certificate, issuer) is not SignatureState.BAD
-    )
+def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    return signature_state(certificate, issuer) is not SignatureState.BAD
 
 
 def _key_words(certificate: x509.Certificate) -> str:
