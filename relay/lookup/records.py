@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TRY_SECONDS: Final = 2.0
 """How long one server is waited for before it, or the next one, is asked again."""
+MOST_ADDRESSES: Final = 20
+"""How many addresses of one host are tried; an answer of DNS has room for thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class Records:
         )
 
     async def addresses(self, host: str) -> tuple[str, ...] | DnsProblem:
-        """Return the addresses of `host`, at least one.
+        """Return the addresses of `host`, at least one and `MOST_ADDRESSES` at most.
 
         IPv4 comes first: a machine without a way into the IPv6 network would spend a client's
         patience on finding that out.
@@ -82,7 +84,7 @@ class Records:
             if isinstance(record, A | AAAA)
         )
         if found:
-            return tuple(found)
+            return tuple(found)[:MOST_ADDRESSES]
         failed = DnsProblem.LOOKUP_FAILED in answers
         return DnsProblem.LOOKUP_FAILED if failed else DnsProblem.NO_HOST
 

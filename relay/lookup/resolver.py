@@ -32,6 +32,7 @@ from relay.core.destinations import (
 from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, LocalRefusal
 from relay.core.routing import LAB_DOMAIN, HostAddress, NameServer
 from relay.lookup.mx import MxResolver
+from relay.lookup.records import MOST_ADDRESSES
 
 log = logging.getLogger("relay.lookup")
 
@@ -135,7 +136,7 @@ class SystemResolver:
             return DnsFailure(problem=DnsProblem.NO_HOST, name=name)
         return tuple(
             HostAddress(name=name, address=address, port=to.port, mode=to.mode)
-            for address in addresses
+            for address in addresses[:MOST_ADDRESSES]
         )
 
 

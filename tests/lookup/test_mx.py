@@ -16,6 +16,7 @@ from relay.core.outcomes import DnsFailure, DnsProblem, Failure, LocalProblem, L
 from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
 from relay.lookup.mx import LOOKUPS_AT_ONCE, MOST_EXCHANGERS, MxResolver
+from relay.lookup.records import MOST_ADDRESSES
 
 PEER = {
     "peer.test": ["MX 20 mx2.peer.test.", "MX 10 mx1.peer.test.", "MX 30 mx3.peer.test."],
@@ -220,6 +221,17 @@ async def test_of_very_many_exchangers_the_preferred_ones_are_looked_at() -> Non
     }
     found = await addresses(records)
     assert found == [f"127.0.0.{n}" for n in range(1, MOST_EXCHANGERS + 1)]
+
+
+async def test_of_very_many_addresses_of_a_host_the_first_are_tried() -> None:
+    records = {
+        "peer.test": ["MX 10 many.peer.test.", "MX 20 one.peer.test."],
+        "many.peer.test": [f"A 127.0.1.{n}" for n in range(1, 200)],
+        "one.peer.test": ["A 127.0.0.2"],
+    }
+    *many, one = await addresses(records)
+    assert len(set(many)) == len(many) == MOST_ADDRESSES
+    assert one == "127.0.0.2"
 
 
 async def test_a_name_too_long_to_be_asked_for() -> None:

@@ -15,6 +15,7 @@ from relay.core.outcomes import DnsFailure, DnsProblem, LocalProblem, LocalRefus
 from relay.core.routing import Dns, HostAddress, NameServer
 from relay.core.settings import TlsMode
 from relay.lookup.mx import MxResolver
+from relay.lookup.records import MOST_ADDRESSES
 from relay.lookup.resolver import (
     ChainedResolver,
     LabAddresses,
@@ -84,6 +85,14 @@ async def test_a_look_up_that_never_ends() -> None:
     resolver = SystemResolver(timeout=timedelta(seconds=0.01), lookup=never)
     failure = await resolver.resolve(ToHost(host="mx.peer.test"))
     assert failure == DnsFailure(problem=DnsProblem.LOOKUP_FAILED, name="mx.peer.test")
+
+
+async def test_of_very_many_addresses_the_first_are_tried() -> None:
+    names = Names(*(f"127.0.1.{n}" for n in range(1, 200)))
+    answers = await SystemResolver(lookup=names).resolve(ToHost(host="mx.peer.test"))
+    assert isinstance(answers, tuple)
+    tried = [answer.address for answer in answers]
+    assert tried == [f"127.0.1.{n}" for n in range(1, MOST_ADDRESSES + 1)]
 
 
 async def test_no_address_is_no_host() -> None:
