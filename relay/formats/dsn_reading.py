@@ -29,6 +29,10 @@ MAX_READ: Final = 262_144
 """Octets that are read of a message; a report comes before the message that it returns."""
 MAX_PARTS: Final = 100
 """Parts of a message in other servers' words; one with more is nobody's bounce."""
+MAX_WORDS: Final = 65_536
+"""Octets of text that are read in other servers' words."""
+MAX_LINE: Final = 300
+"""Octets of one line of it. The detectors' patterns take a time that grows with its third power."""
 MAX_RECIPIENTS: Final = 1000
 """Reports read from one notification."""
 
@@ -46,7 +50,9 @@ _REPLY: Final = re.compile(r"(?<![\d.])([245]\d\d)[ -]+(?=\S)(.*)", re.DOTALL)
 _REPLY_IN_TEXT: Final = re.compile(r"(?<![\d.:\[])([45]\d\d)(?:[ -]+|-)(?=[45]\.\d|[A-Za-z<#])")
 _ENHANCED_IN_TEXT: Final = re.compile(r"(?<![\d.])([45]\.\d{1,2}\.\d{1,3})(?![\d.])")
 _RETURNED_COPY: Final = re.compile(
-    r"^-{3,}.*\b(?:copy|original|below)\b", re.MULTILINE | re.IGNORECASE
+    # Possessive: a line of dashes alone would be looked through once for each of them.
+    r"^-{3,}+.*\b(?:copy|original|below)\b",
+    re.MULTILINE | re.IGNORECASE,
 )
 _ESCAPED: Final = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 
@@ -106,7 +112,7 @@ def _block(block: Message) -> ReportedRecipient | None:
         reading=reading,
         status=status,
         text=text,
-        host=_typed(block.get("Remote-MTA"))[1] or None,
+        host=_bounded(_typed(block.get("Remote-MTA"))[1]) or None,
     )
 
 
@@ -163,6 +169,7 @@ def _others(message: Message) -> Iterator[ReportedRecipient]:
 
     if sum(1 for _ in islice(message.walk(), MAX_PARTS + 1)) > MAX_PARTS:
         return
+    _shorten(message)
     # Some of its detectors take for granted that there is a sender with a domain.
     sender = parseaddr(str(message.get("From", "")))[1]
     if "@" not in sender:
@@ -180,6 +187,23 @@ def _others(message: Message) -> Iterator[ReportedRecipient]:
             text=words,
             host=None,
         )
+
+
+def _shorten(message: Message) -> None:
+    """Leave of a message its text alone, decoded, with short lines and not too much of it."""
+    left = MAX_WORDS
+    for part in message.walk():
+        if part.is_multipart():
+            continue
+        text = ""
+        if part.get_content_maintype() == "text":
+            payload = part.get_payload(decode=True)
+            assert isinstance(payload, bytes)
+            lines = payload.decode("ascii", "surrogateescape").split("\n")
+            text = "\n".join(line[:MAX_LINE] for line in lines)[:left]
+        left -= len(text)
+        del part["Content-Transfer-Encoding"]
+        part.set_payload(text)
 
 
 def _sought(text: str, address: str, *, lasting: bool) -> tuple[StatusCode, str]:

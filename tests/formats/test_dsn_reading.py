@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 
 import dsn_samples as samples
@@ -14,7 +15,7 @@ from relay.core.records import Reading
 from relay.core.replies import StatusCode
 from relay.formats.dsn import DsnAction, render_dsn
 from relay.formats.dsn import ReportedRecipient as Written
-from relay.formats.dsn_reading import ReportedRecipient, read_report
+from relay.formats.dsn_reading import MAX_TEXT, ReportedRecipient, read_report
 
 AT = datetime(2026, 5, 6, tzinfo=UTC)
 BOB = ("bob@partner.test",)
@@ -167,3 +168,57 @@ def test_it_never_raises(noise: bytes) -> None:
     for content in (noise, samples.POSTFIX[:half] + noise, samples.EXIM[:half] + noise):
         for found in read_report(content):
             assert found.text.isprintable()
+
+
+QMAIL = b"Hi. This is the qmail-send program at mx.partner.test.\n\n<bob@partner.test>:\n"
+NETSCAPE = b"This Message was undeliverable due to the following reason:\n\n"
+
+
+@pytest.mark.parametrize(
+    ("begins", "line"),
+    [
+        (QMAIL, b"-" * 180_000),
+        (NETSCAPE, b"<" * 180_000),
+        (NETSCAPE, b"<" * 990 + b"\n"),
+        (b"Sorry, unable to deliver your message to the following recipients.\n", b" " * 180_000),
+        (b"Failed addresses follow:\n", b" " * 990 + b"\n"),
+        (b"  did not reach the following recipient\n", b"a@a" + b"a" * 180_000),
+    ],
+)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_words_made_to_be_slow_to_read_cost_little(
+    begins: bytes, line: bytes, encoded: bool
+) -> None:
+    """With patterns over the whole of it these would take from minutes to centuries."""
+    text = begins + (line * (180_000 // len(line))) + b"\n"
+    head = b"From: MAILER-DAEMON@mx.partner.test\nSubject: failure notice\n"
+    if encoded:
+        head += b"Content-Transfer-Encoding: base64\n"
+        text = base64.encodebytes(text)
+    found = read_report(head + b"\n" + text)
+    assert [report.addresses for report in found] == ([BOB] if begins is QMAIL else [])
+
+
+def test_an_encoded_report_is_read_and_what_else_it_carries_is_not() -> None:
+    report = base64.encodebytes(QMAIL + b"550 5.1.1 no such user\n")
+    disguised = base64.encodebytes(QMAIL.replace(b"bob", b"eve"))
+    content = (
+        b"From: MAILER-DAEMON@mx.partner.test\n"
+        b'Content-Type: multipart/mixed; boundary="b"\n\n'
+        b"--b\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" + report + b"\n"
+        b"--b\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\n" + disguised + b"\n"
+        b"--b--\n"
+    )
+    assert read_report(content) == (read(BOB, Reading.FAILED, "550 5.1.1", "no such user"),)
+
+
+def test_the_name_of_the_host_is_printable_and_not_endless() -> None:
+    content = (
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"
+        b"--b\nContent-Type: message/delivery-status\n\n"
+        b"Reporting-MTA: dns; mx.partner.test\n\n"
+        b"Final-Recipient: rfc822; bob@partner.test\nAction: failed\nStatus: 5.1.1\n"
+        b"Remote-MTA: dns; \x1b[2J" + b"x" * 2000 + b"\n\n--b--\n"
+    )
+    (report,) = read_report(content)
+    assert report.host == "?[2J" + "x" * (MAX_TEXT - 4)
