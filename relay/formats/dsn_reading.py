@@ -22,6 +22,7 @@ from typing import Final
 
 from relay.core.records import Reading
 from relay.core.replies import Reply, StatusCode
+from relay.formats.mime import BoundedMessage
 
 MAX_TEXT: Final = 400
 """Characters kept of a host's words."""
@@ -76,7 +77,7 @@ class ReportedRecipient:
 def read_report(content: bytes) -> tuple[ReportedRecipient, ...]:
     """Read a message that came back; empty where it can't be understood."""
     try:
-        message = message_from_bytes(content[:MAX_READ])
+        message = message_from_bytes(content[:MAX_READ], BoundedMessage)
         found = tuple(_standard(message))[:MAX_RECIPIENTS]
         return found or tuple(_others(message))[:MAX_RECIPIENTS]
     except Exception as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from typing import Final
 
+from relay.formats.charsets import with_words_decoded
 from relay.formats.dsn import original_headers
 
 MAX_FIELD: Final = 998
@@ -61,13 +61,7 @@ def read_head_fully(content: bytes) -> Head:
 def _text(value: object) -> str | None:
     if value is None:
         return None
-    text = str(value)
-    if "=?" in text:
-        try:
-            text = str(make_header(decode_header(text)))
-        except (LookupError, ValueError):
-            text = str(value)
-    flat = " ".join(text.split())
+    flat = " ".join(with_words_decoded(str(value)).split())
     if not flat.isprintable():
         flat = "".join(c if c.isprintable() else "\ufffd" for c in flat)
     return flat[:MAX_FIELD]

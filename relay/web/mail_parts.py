@@ -7,15 +7,21 @@ no number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.policy import compat32
 from typing import Final
 
+from relay.formats.charsets import decoded
+from relay.formats.mime import BoundedMessage
+
 MAX_PARTS: Final = 1000
 """Parts of one message that are told of."""
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +45,30 @@ class PartSummary:
     size: int
 
 
+def read_message(content: bytes) -> Message:
+    """Return a message parsed; of one that the library can't take apart, its head alone."""
+    try:
+        return message_from_bytes(content, BoundedMessage, policy=compat32)
+    except (RecursionError, ValueError):
+        # Thousands of parts inside one another, or a boundary whose continuation has no number.
+        message = _head_of(content)
+        del message["Content-Type"]
+        return message
+
+
+def written_out(message: Message, *, line_end: str = "\n") -> bytes:
+    """Return a message as octets again, empty where the library can't write it."""
+    try:
+        return message.as_bytes(policy=compat32.clone(linesep=line_end))
+    except (RecursionError, LookupError, ValueError, TypeError):
+        return b""
+
+
 def header_fields(content: bytes) -> tuple[HeaderField, ...]:
     """Return a message's header fields."""
-    head = content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    message = message_from_bytes(head, policy=compat32)
     return tuple(
         HeaderField(name=_printable(name), value=_printable(_unfolded(str(value))))
-        for name, value in message.raw_items()
+        for name, value in _head_of(content).raw_items()
     )
 
 
@@ -69,19 +92,25 @@ def part_text(content: bytes, number: int) -> str | None:
         return None
     summary, octets = found
     try:
-        return octets.decode(summary.charset or "utf-8", "replace")
+        return decoded(octets, summary.charset or "utf-8")
     except (LookupError, ValueError):
         return octets.decode("utf-8", "replace")
 
 
 def _parts(content: bytes) -> Iterator[tuple[int, Message]]:
     number = 0
-    for part in message_from_bytes(content, policy=compat32).walk():
+    for part in read_message(content).walk():
         if not part.is_multipart() or part.get_content_maintype() == "message":
             number += 1
             yield number, part
         if number == MAX_PARTS:
             return
+
+
+def _head_of(content: bytes) -> Message:
+    return BytesHeaderParser(BoundedMessage, policy=compat32).parsebytes(
+        _HEAD_END.split(content, maxsplit=1)[0]
+    )
 
 
 def _summary(number: int, part: Message) -> PartSummary:
@@ -119,7 +148,7 @@ def _decoded(part: Message) -> bytes:
     if part.is_multipart():
         # A message within the message, such as a notification brings back.
         return b"".join(
-            inner.as_bytes(policy=compat32.clone(linesep="\r\n"))
+            written_out(inner, line_end="\r\n")
             for inner in part.get_payload()
             if isinstance(inner, Message)
         )

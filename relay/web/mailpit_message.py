@@ -11,23 +11,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.errors import HeaderParseError
-from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
 from functools import cached_property
 from hashlib import md5, sha1, sha256
-from html.parser import HTMLParser
 from typing import Final
 
 from relay.core.jsonform import Json
+from relay.formats.charsets import decoded, words_of
+from relay.web.html_words import html_text
+from relay.web.mail_parts import read_message, written_out
 
 _MAX_DEPTH: Final = 20
 """Multiparts within multiparts that are opened."""
+_MAX_ADDRESSES: Final = 65_536
+"""Characters in which addresses are looked for."""
 _SNIPPET: Final = 250
 _FOLD: Final = re.compile(r"\r?\n[ \t]*")
-_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -64,12 +64,7 @@ class MailMessage:
 
     def __init__(self, content: bytes) -> None:
         self._addresses: dict[str, list[Json]] = {}
-        try:
-            self._message = message_from_bytes(content)
-        except RecursionError:
-            # Thousands of multiparts inside one another: its head is all that can be told.
-            self._message = message_from_bytes(_HEAD_END.split(content, maxsplit=1)[0])
-            del self._message["content-type"]
+        self._message = read_message(content)
 
     @cached_property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -84,8 +79,12 @@ class MailMessage:
         """Return the addresses of all headers of a name, as Mailpit has them."""
         found = self._addresses.get(name)
         if found is None:
-            values = [value for n, value in self.headers if n.lower() == name.lower()]
-            pairs = getaddresses(values) if values else []
+            text = ", ".join(value for n, value in self.headers if n.lower() == name.lower())
+            try:
+                pairs = getaddresses([text[:_MAX_ADDRESSES]]) if text else []
+            except RecursionError:
+                # Comments within comments without end.
+                pairs = []
             found = [
                 {"Name": _decoded(shown), "Address": address} for shown, address in pairs if address
             ]
@@ -145,53 +144,6 @@ class MailMessage:
                 yield part
 
 
-class _Words(HTMLParser):
-    """Collects the text of a document without that of scripts and styles."""
-
-    _HIDDEN: Final = frozenset({"script", "style", "head", "title"})
-    _LINES: Final = frozenset(
-        {"address", "blockquote", "br", "div", "dd", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
-         "li", "p", "pre", "table", "td", "th", "tr"}
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.words: list[str] = []
-        self._hidden: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "body":
-            # A head that was left open ends here.
-            self._hidden.clear()
-        elif tag in self._HIDDEN:
-            self._hidden.append(tag)
-        elif tag in self._LINES:
-            self.words.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._hidden:
-            del self._hidden[self._hidden.index(tag) :]
-        elif tag in self._LINES:
-            self.words.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.words.append(" ".join(data.splitlines()))
-
-
-def html_text(html: str) -> str:
-    """Return the text that a document shows, a block on a line of its own."""
-    parser = _Words()
-    try:
-        parser.feed(html)
-        parser.close()
-    except AssertionError:
-        # The parser of some versions of Python asserts that declarations are well-formed.
-        pass
-    lines = (" ".join(line.split()) for line in "".join(parser.words).splitlines())
-    return "\n".join(line for line in lines if line)
-
-
 def canonical_name(name: str) -> str:
     """Return a header's name as Mailpit spells it: `Message-Id`, `Mime-Version`."""
     return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
@@ -218,14 +170,16 @@ def _content(part: Message) -> bytes:
     payload = part.get_payload()
     if isinstance(payload, list):
         # message/rfc822, message/delivery-status: what stands inside, written out again.
-        inner = [p for p in payload if isinstance(p, Message)]
-        return b"\n".join(p.as_bytes() for p in inner)
+        return b"\n".join(written_out(p) for p in payload if isinstance(p, Message))
     decoded = part.get_payload(decode=True)
     return decoded if isinstance(decoded, bytes) else b""
 
 
 def _charset(part: Message) -> str:
-    charset = part.get_content_charset()
+    try:
+        charset = part.get_content_charset()
+    except (LookupError, ValueError, TypeError):
+        return ""
     named = part.get_content_maintype() == "text" and charset and charset.isascii()
     return f"; charset={charset}" if named and not _UNSAFE.search(charset or "") else ""
 
@@ -233,7 +187,7 @@ def _charset(part: Message) -> str:
 def _file_name(part: Message) -> str:
     try:
         return _UNSAFE.sub("", _decoded(_unfolded(part.get_filename() or "")))
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, TypeError):
         return ""
 
 
@@ -256,7 +210,7 @@ def _is_inline(part: MailPart) -> bool:
 def _as_text(part: MailPart) -> str:
     charset = part.content_type.partition("charset=")[2] or "utf-8"
     try:
-        return part.content.decode(charset, "replace")
+        return decoded(part.content, charset)
     except (LookupError, ValueError):
         return part.content.decode("utf-8", "replace")
 
@@ -273,8 +227,8 @@ def _decoded(value: str) -> str:
     try:
         parts = [
             word if isinstance(word, str) else word.decode(charset or "ascii", "replace")
-            for word, charset in decode_header(value)
+            for word, charset in words_of(value)
         ]
-    except (HeaderParseError, LookupError, ValueError):
+    except (LookupError, ValueError):
         return value
     return _UNSAFE.sub("", "".join(parts))

@@ -86,7 +86,9 @@ def _seen(evidence: TlsEvidence | None) -> str:
 
 
 def _number(given: str) -> int:
-    return min(int(given), _MAX_OFFSET) if given.isascii() and given.isdigit() else 0
+    if not (given.isascii() and given.isdigit()):
+        return 0
+    return _MAX_OFFSET if len(given) > 9 else min(int(given), _MAX_OFFSET)
 
 
 _UNKNOWN: Final = tuple(

@@ -15,6 +15,7 @@ names = st.sampled_from(NAMES) | st.binary(max_size=4)
 values = st.lists(
     st.sampled_from(
         [b" ", b"\t", b"a", b"<1@x.test>", b"=?utf-8?q?h=C3=A4?=", b"=?x?q?b?=", b"=?", b"?=",
+         b"=?utf-8?b?x?=", b"=?\xff?q?a?=", b"=?punycode?q?-9a?=",
          b"\r\n ", b"\r\n\t", b"\r\n", b"\r", b"\n", b"\n ", b"\0", b"\x0c", b"\x1c", b"\x7f",
          b"\xc3\xa4", b"\xff", b"\xe2\x80\xa8", b":", b"Subject: b"]
     )
@@ -52,8 +53,29 @@ def test_both_readers_agree(head: bytes, rest: bytes) -> None:
         ),
         (b"Subject: " + b"x" * 3000 + b"\r\n", Head(message_id=None, subject="x" * MAX_FIELD)),
         (b"\r\nSubject: of the body\r\n\r\n", Head(message_id=None, subject=None)),
+        (
+            b"Subject: =?utf-8?b?x?= as it is\r\n\r\n",
+            Head(message_id=None, subject="=?utf-8?b?x?= as it is"),
+        ),
+        (
+            b"Subject: =?\xff?q?a?=\r\n\r\n",
+            Head(message_id=None, subject="=?\ufffd?q?a?="),
+        ),
+        (
+            b"Subject: =?punycode?q?-9a?=\r\n\r\n",
+            Head(message_id=None, subject="=?punycode?q?-9a?="),
+        ),
     ],
-    ids=["first-and-folded", "encoded-words", "controls", "long", "no-head"],
+    ids=[
+        "first-and-folded",
+        "encoded-words",
+        "controls",
+        "long",
+        "no-head",
+        "bad-base64",
+        "bad-charset",
+        "no-charset",
+    ],
 )
 def test_what_is_read(content: bytes, head: Head) -> None:
     assert read_head(content) == head

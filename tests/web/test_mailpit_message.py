@@ -11,7 +11,9 @@ from client_faces import mail
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.web.mailpit_message import MailMessage, canonical_name, html_text
+from relay.web.html_words import html_text
+from relay.web.mail_parts import header_fields, part_summaries, part_text
+from relay.web.mailpit_message import MailMessage, canonical_name
 
 
 def read(message: EmailMessage | bytes) -> MailMessage:
@@ -114,6 +116,76 @@ def test_multiparts_without_end_cost_nothing_but_themselves() -> None:
     found = read(b"Subject: deep\n" + raw)
     assert found.header("Subject") == "deep"
     assert len(found.parts) <= 3000
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<a " * 300_000,
+        "<a a='" * 150_000,
+        "<a a= " * 150_000,
+        "<!--" * 250_000,
+        "<![CDATA[" * 100_000,
+        "</" * 500_000,
+        "<script>" + "</scrip" * 100_000,
+        "<head>" * 150_000 + "</title>" * 100_000,
+        "<a" + " =" * 500_000,
+        "&#" + "9" * 1_000_000 + ";",
+    ],
+    ids=lambda html: html[:9],
+)
+def test_html_made_to_be_slow_to_read_costs_little(html: str) -> None:
+    """The standard library's parser would take from hours to days."""
+    assert "end" not in html_text(f"begin {html}")
+    assert html_text(f"begin {html}").startswith("begin")
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("a<!-- <b> -->b<!---->c<!-->d", "abcd"),
+        ("<p title='>'>a<p title=\">\">b<p title = '>'>c<p don't>d", "a\nb\nc\nd"),
+        ("1 < 2 <3 a<b>c</b>d", "1 < 2 <3 acd"),
+        ("<SCRIPT>if (a < b) '</div>'</Script >seen", "seen"),
+        ("<style></styles></style>seen", "seen"),
+        ("<head>unseen<body>seen", "seen"),
+        ("<title>unseen</title>seen", "seen"),
+        ("&lt;b&gt; &amp;amp; &#65;&#x42; &nosuch;", "<b> &amp; AB &nosuch;"),
+        ("&#99999999999999;&#xFFFFFFFFFF;", "\ufffd\ufffd"),
+        ("seen<a href='", "seen"),
+        ("<?xml?><!doctype html><br/>seen<br>\r\nmore", "seen\nmore"),
+    ],
+)
+def test_words_of_html(html: str, text: str) -> None:
+    assert html_text(html) == text
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Content-Type: text/plain; charset*" + b"9" * 5000 + b"=x\n\nwords",
+        b"Content-Type: multipart/mixed; boundary*" + b"9" * 5000 + b"=x\n\n--x\n\nwords",
+        b"Content-Type: text/plain; charset*=a\x00b''x\n\nwords",
+        b"Content-Type: text/html\n\n&#" + b"9" * 5000 + b";",
+        b"To: " + b"(" * 3000 + b"\n\nwords",
+        b"Content-Type: message/rfc822\n\n" * 300,
+        b"Content-Type: multipart/mixed" + b"\n ;;;;;;" * 200_000 + b"\n\nwords",
+        b"Content-Disposition: attachment" + b";\n filename*0=x" * 100_000 + b"\n\nwords",
+        b"Content-Type: text/plain; charset=punycode\n\n-" + b"9a" * 200_000,
+        b"Subject: " + b"=?a?q?\n " * 100_000 + b"\n\nwords",
+        b"Subject: =?utf-8?b?x?= =?punycode?q?-9a?=\n\nwords",
+        b"To: " + b"a@b,\n " * 300_000 + b"\n\nwords",
+    ],
+    ids=lambda raw: raw[:40].decode(),
+)
+def test_what_breaks_the_library_or_takes_it_for_ever_has_an_answer(raw: bytes) -> None:
+    found = read(raw)
+    assert json.dumps([found.snippet, found.addresses("To"), [p.json for p in found.attachments]])
+    assert json.dumps([found.header("Subject"), found.sender, str(found.date)])
+    fields = header_fields(raw)
+    assert fields[0].name == raw.partition(b":")[0].decode()
+    parts = part_summaries(raw)
+    assert part_text(raw, 1) is not None or not parts
 
 
 def test_names_are_spelled_as_by_mailpit() -> None:

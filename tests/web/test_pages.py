@@ -272,6 +272,11 @@ async def test_destinations_show_each_setting_and_what_is_unknown(port: Port) ->
     assert "in force" in row
 
 
+@pytest.mark.parametrize("offset", ["9" * 9, "9" * 10, "9" * 5000, "\u0669", "-1", ""], ids=len)
+async def test_destinations_from_a_number_that_is_none_or_too_long(port: Port, offset: str) -> None:
+    assert "Destinations" in await page(port, "/destinations", offset=offset)
+
+
 async def test_a_draft_is_checked_explained_and_compared_but_never_kept(port: Port) -> None:
     await port.send("anyone@good.lab.test")
     before = port.policy_file.read_bytes()
