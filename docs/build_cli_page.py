@@ -31,9 +31,10 @@ _INTRODUCTION: Final = """\
 Each command explains itself with `--help`; this page is made of the same words. What stands in a
 clone's environment is `.venv/bin/relay`; [Installing](install.md) puts `relay` on the path.
 
-Results go to standard output, and what concerns the run itself to standard error. Output that is
-not a terminal's has 80 columns and no colours. An option with an environment variable takes its
-value from there where the command line doesn't have it.
+Results go to standard output, and what concerns the run itself to standard error: on a terminal how
+far it is, too, unless `--json` is given. Output that is not a terminal's has 80 columns and no
+colours. An option with an environment variable takes its value from there where the command line
+doesn't have it.
 """
 _CODES: Final = """\
 Where a command's codes mean something narrower, it says so below. A command whose output is read no

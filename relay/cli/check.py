@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,6 +11,7 @@ import typer
 
 from relay.cli.check_run import Wanted, run_checks
 from relay.cli.console import ExitCode, console, fail
+from relay.cli.progress import progress_bar
 from relay.cli.reporting import HtmlOption, JunitOption, ReportJsonOption, deliver
 from relay.cli.state import StateDir, StateOption
 
@@ -146,7 +147,9 @@ def check(
         allow_external=allow_external,
         certificates=StateDir.of(state).certificates,
     )
-    checks = _with_progress(len(wanted.targets), lambda tick: run_checks(wanted, tick))
+    total = len(wanted.targets)
+    with progress_bar(console(stderr=True), "checking", total=total, as_json=as_json) as update:
+        checks = run_checks(wanted, lambda _: update(advance=1))
     if save is not None:
         _save(save, checks)
 
@@ -263,19 +266,6 @@ def _version(text: str) -> TlsVersion:
         return TlsVersion(text)
     except ValueError:
         fail(f"{text!r} is not a TLS version", hint="1.0, 1.1, 1.2 or 1.3")
-
-
-def _with_progress(
-    total: int, run: Callable[[Callable[[Check], None]], Sequence[Check]]
-) -> Sequence[Check]:
-    """Run with a bar on standard error, where that is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    err = console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("checking", total=total)
-        return run(lambda _: bar.update(task, advance=1))
 
 
 def _save(path: Path, checks: Sequence[Check]) -> None:

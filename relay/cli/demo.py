@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.console import ExitCode, console, fail, print_json
+from relay.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,7 +55,12 @@ def demo(
         console(stderr=True).print(f"not run: {why}", markup=False)
     if not wanted:
         raise typer.Exit(ExitCode.UNDETERMINED)
-    cells = _with_progress(len(wanted) * len(TlsSetting), lambda tick: _run(wanted, tick))
+    total = len(wanted) * len(TlsSetting)
+    with progress_bar(console(stderr=True), "sending", total=total, as_json=json) as update:
+        cells = _run(
+            wanted,
+            lambda name, setting: update(advance=1, description=f"{name}, {setting.label}"),
+        )
     if json:
         print_json([_plain(cell) for cell in cells])
     else:
@@ -62,21 +68,6 @@ def demo(
     raise typer.Exit(
         ExitCode.AS_EXPECTED if all(cell.as_expected for cell in cells) else ExitCode.FINDING
     )
-
-
-def _with_progress(total: int, run: Callable[[Told], Sequence[Cell]]) -> Sequence[Cell]:
-    """Run with a bar on standard error, where that is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    err = console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("sending", total=total)
-        return run(
-            lambda name, setting: bar.update(
-                task, advance=1, description=f"{name}, {setting.label}"
-            )
-        )
 
 
 def _run(scenarios: Sequence[str], progress: Told) -> Sequence[Cell]:

@@ -130,6 +130,7 @@ def prove(
         scenarios=read_scenarios(scenarios),
         wait=read_wait(wait),
         allow_external=allow_external,
+        as_json=json,
     )
     from relay.cli.prove_run import prove_listening, prove_ourselves, prove_relay
 

@@ -25,6 +25,7 @@ from relay.cli.console import ExitCode, console, fail, say
 from relay.cli.lab_own import open_own
 from relay.cli.lab_serve import layout
 from relay.cli.own_relays import own_relay
+from relay.cli.progress import progress_bar
 from relay.cli.prove_wanted import Wanted
 from relay.cli.state import ELSEWHERE, StateDir, passing_state
 from relay.core.routing import HostAddress
@@ -131,7 +132,7 @@ async def _prove(  # noqa: PLR0917  # the one place behind the three ways
     if domain is not None:
         marked = tuple(_outside(one, domain) for one in marked)
     started_at = lab.now()
-    with _told(len(marked), by_hand=sender.by_hand) as progress:
+    with _told(len(marked), by_hand=sender.by_hand, as_json=wanted.as_json) as progress:
         prover = Prover(lab, sender, wanted.claim, marked, wait=wanted.wait, progress=progress)
         places = await prover.start()
         if sender.by_hand:
@@ -167,24 +168,18 @@ def _outside(marked: Marked, domain: str) -> Marked:
 
 
 @contextlib.contextmanager
-def _told(total: int, *, by_hand: bool) -> Iterator[Progress]:
+def _told(total: int, *, by_hand: bool, as_json: bool) -> Iterator[Progress]:
     """Tell of progress on standard error: a bar on a terminal; line by line where one waits."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     err = console(stderr=True)
     known: dict[str, Verdict] = {}
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("settled", total=total)
+    with progress_bar(err, "settled", total=total, as_json=as_json) as update:
 
         def tell(proofs: Mapping[str, ScenarioProof]) -> None:
             settled = sum(proof.verdict is not Verdict.INCONCLUSIVE for proof in proofs.values())
-            bar.update(task, completed=settled)
+            update(completed=settled)
             for name, proof in proofs.items() if by_hand else ():
                 if known.get(name, Verdict.INCONCLUSIVE) is not proof.verdict:
-                    bar.console.print(
-                        f"{name}: {words(proof.verdict)}, {proof.because}", markup=False
-                    )
+                    err.print(f"{name}: {words(proof.verdict)}, {proof.because}", markup=False)
                 known[name] = proof.verdict
 
         yield tell

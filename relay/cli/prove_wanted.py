@@ -20,12 +20,16 @@ _ALL: Final = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to prove, wherever the messages come from; `scenarios` begin with the known-good one."""
+    """What to prove, wherever the messages come from; `scenarios` begin with the known-good one.
+
+    `as_json`: the result is for a program, and no bar is shown.
+    """
 
     claim: TlsSetting
     scenarios: tuple[str, ...]
     wait: timedelta
     allow_external: bool
+    as_json: bool
 
 
 def read_claim(text: str) -> TlsSetting:

@@ -190,7 +190,7 @@ def what_if(  # noqa: PLR0917 - one option each
             sender=_sender(sender),
         )
         listed = ask_lists(lists, asking)
-        gathered = _gather(journal, asking, since=begin, count=listed is None, progress=not as_json)
+        gathered = _gather(journal, asking, since=begin, count=listed is None, as_json=as_json)
     question = _Question(
         where=where,
         now=now,
@@ -217,7 +217,7 @@ def _gather(
     *,
     since: datetime | None,
     count: bool,
-    progress: bool,
+    as_json: bool,
 ) -> _Gathered:
     """Read the journal once; with `count`, ask about what it holds."""
     from relay.audit.on_record import Gathering
@@ -232,7 +232,7 @@ def _gather(
             return None
 
     gathering, messages = Gathering(), 0
-    for record in messages_of(journal, since=since, progress=progress) if journal else ():
+    for record in messages_of(journal, since=since, as_json=as_json) if journal else ():
         messages += 1
         if count:
             asking.add_message(record)
@@ -274,6 +274,7 @@ class _Question:
                 self.policies,
                 self.where,
                 allow_external=probing.allow_external,
+                as_json=output.as_json,
             )
             self.notes += [f"Not probed: {why}" for why in probes.not_reached]
             result = self._compare(_records(self.given, [*on_record, *probes.records]))
@@ -358,8 +359,8 @@ def _report_only(
     tallies = ReportOnly()
     messages = 0
     with journal_of(where) as journal:
-        shown = not output.as_json
-        for record in messages_of(journal, since=since, progress=shown) if journal else ():
+        as_json = output.as_json
+        for record in messages_of(journal, since=since, as_json=as_json) if journal else ():
             messages += 1
             tallies.add(record)
     wanted = {each.domain for each in only}

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from relay.cli.console import console, fail
+from relay.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from relay.audit.on_record import DomainRecord
@@ -54,21 +55,18 @@ def run(
     where: StateDir,
     *,
     allow_external: bool,
+    as_json: bool,
 ) -> Probes:
     """Probe domains side by side, with progress on a terminal; keep what was found in the cache."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     err = console(stderr=True)
-    columns = TextColumn("probing {task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=len(asked))
+    with progress_bar(err, "probing", total=len(asked), as_json=as_json) as update:
         records = asyncio.run(
             _probe(
                 asked,
                 policies,
                 where,
                 allow_external=allow_external,
-                tick=lambda r: bar.update(task, advance=1, description=r.domain),
+                tick=lambda r: update(advance=1, description=f"probing {r.domain}"),
             )
         )
     failures = {record.domain: _not_reached(record) for record in records}

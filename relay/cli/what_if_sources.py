@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 import typer
 
 from relay.cli.console import ExitCode, console, fail
+from relay.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,26 +73,19 @@ def journal_of(where: StateDir) -> Iterator[JournalReader | None]:
 
 
 def messages_of(
-    journal: JournalReader, *, since: datetime | None, progress: bool
+    journal: JournalReader, *, since: datetime | None, as_json: bool
 ) -> Iterator[MessageRecord]:
-    """Yield messages with their attempts but no sessions, a page at a time.
-
-    `progress` is shown on a terminal alone.
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+    """Yield messages with their attempts but no sessions, a page at a time; show how far it is."""
     err = console(stderr=True)
-    columns = TextColumn("reading the journal"), BarColumn(), MofNCompleteColumn()
-    hidden = not (progress and err.is_terminal)
-    with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
-        # How many of them are new enough, nobody has counted.
-        task = bar.add_task("", total=None if since else journal.counts().messages)
+    # How many of them are new enough, nobody has counted.
+    total = None if since else journal.counts().messages
+    with progress_bar(err, "reading the journal", total=total, as_json=as_json) as update:
         after = None
         while page := journal.records(PAGE, after=after, since=since, sessions=False):
             for record in page:
                 if since is None or record.envelope.received_at >= since:
                     yield record
-            bar.update(task, advance=len(page))
+            update(advance=len(page))
             after = page[-1].envelope.id
 
 

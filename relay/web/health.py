@@ -21,7 +21,7 @@ def health_router(readiness: Readiness) -> APIRouter:
 
     @router.get("/readyz", responses={200: json_answer("All of that.", "Health"), 503: PROBLEM})
     async def readyz() -> JSONResponse:
-        """Tell whether all listeners accept and the journal can be written; 503 says what is not."""
+        """Tell whether all listeners accept and the journal can be written; 503 says what isn't."""
         if missing := list(await readiness()):
             raise ProblemError(
                 Problem(
