@@ -149,13 +149,22 @@ def prove(
         proof = prove_relay(wanted, relay, base_port=base_port, addresses=addresses, state=state)
     else:
         proof = prove_ourselves(wanted)
-    _finish(proof, save=save, junit=junit, html=html, as_json=json)
+    _finish(proof, save=save, junit=junit, html=html, as_json=json, asked=relay)
 
 
 def _finish(
-    proof: Proof, *, save: Path | None, junit: Path | None, html: Path | None, as_json: bool
+    proof: Proof,
+    *,
+    save: Path | None,
+    junit: Path | None,
+    html: Path | None,
+    as_json: bool,
+    asked: str | None = None,
 ) -> NoReturn:
-    """Keep and show a proof, and end the command as its verdicts say."""
+    """Keep and show a proof, and end the command as its verdicts say.
+
+    `asked` is the relay that the messages were handed to just now.
+    """
     from relay.audit.proof_file import dump
     from relay.audit.proof_report import report
 
@@ -165,7 +174,23 @@ def _finish(
         except OSError as error:
             fail(f"can't write {save}: {error.strerror}")
     deliver(report(proof), _plain(proof), as_json=as_json, junit=junit, html=html)
+    if asked and _nothing_came(proof):
+        say(
+            f"Nothing came from {asked}. Where does its mail for *.lab.test go?\n"
+            "`relay lab export --for postfix` (exim, haraka, relaylab) prints what leads it here.",
+            err=True,
+        )
     raise typer.Exit(_exit_code(proof))
+
+
+def _nothing_came(proof: Proof) -> bool:
+    """Whether a relay that could be reached, and did not refuse, led no message to the lab."""
+    from relay.audit.proof import Told
+
+    first = proof.scenarios[0]
+    told = first.reported
+    reached = told is None or (told.by is Told.REPLY and not told.final)
+    return reached and not first.sessions
 
 
 def _verified(file: Path, *, as_json: bool) -> Proof:

@@ -132,7 +132,9 @@ async def _prove(  # noqa: PLR0917  # the one place behind the three ways
     if domain is not None:
         marked = tuple(_outside(one, domain) for one in marked)
     started_at = lab.now()
-    with _told(len(marked), by_hand=sender.by_hand, as_json=wanted.as_json) as progress:
+    with _told(
+        len(marked), wait=wanted.wait, by_hand=sender.by_hand, as_json=wanted.as_json
+    ) as progress:
         prover = Prover(lab, sender, wanted.claim, marked, wait=wanted.wait, progress=progress)
         places = await prover.start()
         if sender.by_hand:
@@ -168,15 +170,17 @@ def _outside(marked: Marked, domain: str) -> Marked:
 
 
 @contextlib.contextmanager
-def _told(total: int, *, by_hand: bool, as_json: bool) -> Iterator[Progress]:
+def _told(total: int, *, wait: timedelta, by_hand: bool, as_json: bool) -> Iterator[Progress]:
     """Tell of progress on standard error: a bar on a terminal; line by line where one waits."""
     err = console(stderr=True)
     known: dict[str, Verdict] = {}
-    with progress_bar(err, "settled", total=total, as_json=as_json) as update:
+    first = f"waiting for the known-good message, {wait.total_seconds():g} s at most"
+    begin = "settled" if by_hand else first
+    with progress_bar(err, begin, total=total, as_json=as_json) as update:
 
         def tell(proofs: Mapping[str, ScenarioProof]) -> None:
             settled = sum(proof.verdict is not Verdict.INCONCLUSIVE for proof in proofs.values())
-            update(completed=settled)
+            update(completed=settled, description="settled" if settled else begin)
             for name, proof in proofs.items() if by_hand else ():
                 if known.get(name, Verdict.INCONCLUSIVE) is not proof.verdict:
                     err.print(f"{name}: {words(proof.verdict)}, {proof.because}", markup=False)

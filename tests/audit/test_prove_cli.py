@@ -14,6 +14,7 @@ import pytest
 from e2e_command import RELAY, environment, relay
 from typer.testing import CliRunner
 
+from relay import running
 from relay.audit.proof_file import _digest
 from relay.cli.app import app
 
@@ -123,6 +124,19 @@ def test_a_relay_that_is_not_there_is_told_once(tmp_path: Path) -> None:
     said = " ".join(done.stdout.split())
     assert f"nothing takes a connection at 127.0.0.1:{port} (Connection refused)" in said
     assert "no-starttls, expired: The known-good message, to good, did not arrive" in said
+
+
+def test_a_relay_whose_mail_goes_elsewhere_is_to_be_led_here(tmp_path: Path) -> None:
+    with running("required") as elsewhere:
+        done = relay(
+            tmp_path, "prove", "--relay", f"127.0.0.1:{elsewhere.port}", "--base-port", "0",
+            "--claims", "required", "--scenarios", "no-starttls", "--wait", "300ms",
+        )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert done.stderr == (
+        f"Nothing came from 127.0.0.1:{elsewhere.port}. Where does its mail for *.lab.test go?\n"
+        "`relay lab export --for postfix` (exim, haraka, relaylab) prints what leads it here.\n"
+    )
 
 
 def test_a_listener_that_nobody_reaches_is_inconclusive(tmp_path: Path) -> None:
