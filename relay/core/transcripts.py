@@ -46,7 +46,10 @@ class Line:
         return f"{arrows.get((self.direction, self.encrypted), ' * ')} {self.text}"
 
 
-_AUTH: Final = re.compile(r"(AUTH\s+\S+)(\s+\S.*)", re.IGNORECASE)
+_AUTH: Final = re.compile(
+    r"((?i:AUTH)\s+(?:[A-Z0-9_-]{1,20}|[a-z0-9_-]{1,20}))(\s+\S.*)?\s*", re.DOTALL
+)
+"""A mechanism has 20 characters (RFC 4422 section 3.1); base64 in its place mixes the cases."""
 
 
 class TranscriptLog:
@@ -130,11 +133,13 @@ class TranscriptLog:
         """Return a client's line of an AUTH exchange, or one that begins it."""
         if self._in_auth:
             return "[redacted]"
-        if found := _AUTH.fullmatch(text):
-            self._in_auth = True
-            return f"{found[1]} [redacted]"
-        self._in_auth = text[4:5] == " "
-        return text
+        self._in_auth = text[4:5].isspace()
+        if not text[4:].strip():
+            return text
+        found = _AUTH.fullmatch(text)
+        if found is None:
+            return f"{text[:4]} [redacted]"
+        return f"{found[1]} [redacted]" if found[2] else text
 
     def _add(self, direction: Direction, text: str, encrypted: bool) -> None:
         self._room -= 1

@@ -11,11 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from relay.core.transcripts import Line, TranscriptLog
+from relay.core.transcripts import Direction, Line, TranscriptLog
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+_VERBS: Final = frozenset(
+    {"AUTH", "BDAT", "DATA", "EHLO", "ETRN", "EXPN", "HELO", "HELP", "MAIL", "NOOP", "QUIT",
+     "RCPT", "RSET", "STARTTLS", "TURN", "VRFY", "XCLIENT"}
+)  # fmt: skip
+"""What is told of a session by name; any other word may be anything, a password too."""
 MAX_SESSIONS: Final = 1000
 """Sessions kept of each receiver; the oldest that have ended go first."""
 MAX_CONTENT: Final = 64 * 1024 * 1024
@@ -112,6 +117,21 @@ class SessionRecord:
         self.octets = Octets()
         self.messages: deque[ReceivedMessage] = deque()
         self.messages_forgotten = 0
+        self._saw_auth = False
+
+    def command(self, verb: str, text: str, *, encrypted: bool) -> None:
+        """Keep a client's line, whose first word in upper case is `verb`.
+
+        Of one that is no command, once AUTH was tried, only its length is kept: a client that does
+        not wait for the refusal goes on with its password.
+        """
+        known = verb in _VERBS
+        self._saw_auth = self._saw_auth or "AUTH" in text.upper()
+        self.commands.append(verb if known else "?")
+        if known or not self._saw_auth:
+            self.log.command(Direction.RECEIVED, text, encrypted=encrypted)
+        else:
+            self.log.note(f"a line of {len(text)} characters that is no command, not kept")
 
     def snapshot(self) -> ReceivedSession:
         """Return the session as it stands."""

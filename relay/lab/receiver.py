@@ -168,8 +168,7 @@ class ReceiverSession:
         text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
-        self._record.log.command(Direction.RECEIVED, text, encrypted=self._wire.encrypted)
-        self._record.commands.append(verb if verb.isascii() and verb.isalnum() else "?")
+        self._record.command(verb, text, encrypted=self._wire.encrypted)
         if not raw.endswith(b"\r\n"):
             await self._reply(Reply(code=500, text="5.5.2 A line ends in CRLF"))
         elif len(self._record.commands) > MAX_COMMANDS:

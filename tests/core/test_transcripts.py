@@ -70,6 +70,29 @@ def test_lines_tell_who_spoke_when_and_whether_tls_protected_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("AUTH PLAIN AGEAYg==", "AUTH PLAIN [redacted]"),
+        ("auth scram-sha-256  biws", "auth scram-sha-256 [redacted]"),
+        ("AUTH\tLOGIN\tYQ==", "AUTH\\tLOGIN [redacted]"),
+        ("AUTH LOGIN", "AUTH LOGIN"),
+        ("AUTH", "AUTH"),
+        ("AUTH ", "AUTH "),
+        # Without a mechanism, or with something else than a blank behind it.
+        ("AUTH c2VjcmV0", "AUTH [redacted]"),
+        ("AUTH AGFwcABvcGVuc2VzYW1l", "AUTH [redacted]"),
+        ("AUTH PLAIN=AGEAYg==", "AUTH [redacted]"),
+        ("AUTH\u00a0PLAIN:AGEAYg==", "AUTH [redacted]"),
+    ],
+)
+def test_nothing_but_the_mechanism_is_kept_of_auth(said: str, kept: str) -> None:
+    log = TranscriptLog(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    log.command(Direction.RECEIVED, said, encrypted=False)
+    (line,) = log.lines
+    assert line.text == kept
+
+
 def test_of_a_reply_is_kept_what_there_is_room_for() -> None:
     log = TranscriptLog(lambda: datetime(2026, 1, 1, tzinfo=UTC))
     for number in range(MAX_LINES - 1):

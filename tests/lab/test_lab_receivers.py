@@ -311,6 +311,23 @@ async def test_refused_recipients_leave_nothing_behind(
     assert session.data_octets == 0
 
 
+async def test_a_password_that_follows_a_refused_auth_is_not_kept(lab: Lab) -> None:
+    secrets = ["YXBwdXNlcg", "czNjcmV0LXBhc3M", "AHVzZXIAczNjcmV0LXBhc3M"]
+    await dialog(
+        await lab.address("no-starttls"),
+        ("EHLO client.test", "250"),
+        ("AUTH NO-SUCH", "5"),
+        (secrets[0], "500"),
+        (secrets[1], "500"),
+        (f" AUTH PLAIN {secrets[2]}", "500"),
+        ("QUIT", "221"),
+    )
+    session = await only_session(lab, "no-starttls")
+    assert session.commands == ("EHLO", "AUTH", "?", "?", "?", "QUIT")
+    kept = repr(session).upper()
+    assert not [secret for secret in secrets if secret.upper() in kept]
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login"])
 async def test_credentials_are_taken_seen_and_not_kept(lab: Lab, mechanism: str) -> None:
     client = await connect(await lab.address("no-starttls"))
