@@ -276,12 +276,23 @@ class JournalReader(Protocol):
         """List messages behind a sequence number, the oldest first; their records stay unread."""
         ...
 
+    def sequences(self) -> tuple[int, ...]:
+        """Return the sequence numbers of all messages, the oldest first."""
+        ...
+
     def envelopes(self, message_ids: Collection[str]) -> dict[str, Envelope]:
         """Return the envelopes of these messages, by id in full, without those that are gone."""
         ...
 
     def content(self, message_id: str) -> bytes:
         """Return a message as received: header, empty line, body, CRLF line ends."""
+        ...
+
+    def contents(self, message_ids: Collection[str]) -> dict[str, bytes]:
+        """Return these messages as received, by id in full, without those that are gone.
+
+        All of them are in memory at once: the caller knows their sizes.
+        """
         ...
 
     def find_by_message_id_header(self, value: str) -> str | None:

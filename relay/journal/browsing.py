@@ -23,6 +23,14 @@ from relay.core.records import Attempt, Bounce, Envelope, Session, SessionDirect
 from relay.journal.api import MessageRecord, MessageSummary, RecipientStatus
 from relay.journal.codec import decode
 from relay.journal.keys import domain_key
+from relay.journal.row_reading import (
+    Query,
+    end_of_list,
+    resolve,
+    statuses_of,
+    summaries,
+    whole_records,
+)
 from relay.journal.searching import (
     ALL,
     HandshakeKind,
@@ -31,14 +39,7 @@ from relay.journal.searching import (
     OutcomeKind,
     condition_of,
 )
-from relay.journal.sqlite_reader import (
-    Query,
-    SqliteReader,
-    end_of_list,
-    resolve,
-    statuses_of,
-    whole_records,
-)
+from relay.journal.sqlite_reader import SqliteReader
 
 _POSITION: Final = re.compile(r"(\d{1,18})-(\d{1,18})-(\d{1,18})")
 
@@ -97,14 +98,7 @@ class SqliteBrowser(SqliteReader):
     ) -> tuple[MessageSummary, ...]:
         """List messages, the newest first; ValueError where `code` is none."""
         with self._snapshot() as query:
-            found = [
-                (record, statuses_of(query, sequence))
-                for sequence, record in _wanted(query, limit, wanted, before)
-            ]
-        return tuple(
-            MessageSummary(envelope=decode(Envelope, record), recipients=statuses)
-            for record, statuses in found
-        )
+            return summaries(query, _wanted(query, limit, wanted, before))
 
     def find_records(
         self, limit: int, wanted: MessageFilter = ALL, *, before: str | None = None
@@ -123,7 +117,8 @@ class SqliteBrowser(SqliteReader):
                 f"SELECT m.sequence, m.id FROM messages m WHERE {condition} ORDER BY m.sequence",  # noqa: S608 - literals
                 *values,
             )
-            return {own: statuses_of(query, sequence) for sequence, own in rows}
+            statuses = statuses_of(query, [sequence for sequence, _ in rows])
+        return {own: statuses[sequence] for sequence, own in rows}
 
     def attempts(
         self,

@@ -14,7 +14,8 @@ from typing import Final
 
 from relay.core.ids import make_id
 from relay.journal.api import Deletion
-from relay.journal.sqlite_reader import Query, SqliteReader
+from relay.journal.row_reading import Query
+from relay.journal.sqlite_reader import SqliteReader
 
 PORTION: Final = 100
 """Messages that go in one transaction at most, and sessions."""

@@ -6,12 +6,11 @@ import json
 import re
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from relay.core.contacts import AddressBounce
 from relay.core.records import Attempt, Bounce, Envelope, Session
@@ -27,19 +26,22 @@ from relay.journal.api import (
     MessageSummary,
     NotFound,
     RecipientState,
-    RecipientStatus,
 )
 from relay.journal.bodies import BodyFiles, name_of
 from relay.journal.codec import decode, from_microseconds, to_microseconds
 from relay.journal.keys import domain_key, domain_of, storable
+from relay.journal.row_reading import (
+    Query,
+    end_of_list,
+    records_of,
+    resolve,
+    summaries,
+    whole_records,
+)
 from relay.journal.schema import connect_reader
 from relay.journal.sqlite_errors import journal_error
 
-LATEST: Final = "latest"
-"""Names the newest record in place of an id."""
-
 _R = TypeVar("_R", Envelope, Session, Attempt, Bounce)
-_Table = Literal["messages", "sessions", "attempts", "bounces"]
 _CODE: Final = re.compile(r"(\d{3})?\s*(\d\.\d{1,3}\.\d{1,3})?")
 
 
@@ -103,11 +105,7 @@ class SqliteReader:
                     end,
                     limit,
                 )
-            found = [(record, statuses_of(query, sequence)) for sequence, record in rows]
-        return tuple(
-            MessageSummary(envelope=decode(Envelope, record), recipients=statuses)
-            for record, statuses in found
-        )
+            return summaries(query, rows)
 
     def message(self, message_id: str, *, sessions: bool = True) -> MessageRecord:
         with self._snapshot() as query:
@@ -158,6 +156,11 @@ class SqliteReader:
             for sequence, own, at, size in rows
         )
 
+    def sequences(self) -> tuple[int, ...]:
+        with self._snapshot() as query:
+            # In no order, so that SQLite reads the smallest index and not the records.
+            return tuple(sorted(sequence for (sequence,) in query("SELECT sequence FROM messages")))
+
     def envelopes(self, message_ids: Collection[str]) -> dict[str, Envelope]:
         with self._snapshot() as query:
             rows = query(
@@ -183,6 +186,20 @@ class SqliteReader:
                 resolve(query, "messages", own)
         raise JournalError(f"message {own} has no body; `relay journal check` tells more")
 
+    def contents(self, message_ids: Collection[str]) -> dict[str, bytes]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT m.id, c.content FROM messages m "
+                "LEFT JOIN contents c ON c.message = m.sequence "
+                "WHERE m.id IN (SELECT value FROM json_each(?))",
+                json.dumps([*message_ids]),
+            )
+        found: dict[str, bytes] = {}
+        for own, stored in rows:
+            with suppress(NotFound):
+                found[own] = self.content(own) if stored is None else stored
+        return found
+
     def find_by_message_id_header(self, value: str) -> str | None:
         with self._snapshot() as query:
             rows = query(
@@ -195,7 +212,7 @@ class SqliteReader:
     def attempts_of(self, message_id: str, recipient: str) -> tuple[Attempt, ...]:
         with self._snapshot() as query:
             sequence = resolve(query, "messages", message_id)
-            attempts = _of_messages(query, Attempt, [sequence])[sequence]
+            attempts = records_of(query, Attempt, [sequence])[sequence]
         return tuple(a for a in attempts if any(o.recipient == recipient for o in a.outcomes))
 
     def attempts_to(self, domain: str, *, messages: int) -> tuple[Attempt, ...]:
@@ -359,127 +376,12 @@ class SqliteReader:
                 raise journal_error(error, self._path) from error
 
 
-class Query:
-    """Runs a query and returns all its rows."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def __call__(self, sql: str, *parameters: str | int) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql, parameters).fetchall()
-
-
 def code_parts(code: str) -> tuple[str | None, str | None]:
     """Return the reply code and the enhanced code of a filter; ValueError where it has neither."""
     found = _CODE.fullmatch(code.strip())
     if not found or not code.strip():
         raise ValueError(f"{code!r} is not a code such as 451, 4.7.5 or '451 4.7.5'")
     return found[1], found[2]
-
-
-def resolve(query: Query, table: _Table, record_id: str) -> int:
-    """Return the sequence number of the record that an id names."""
-    kind = table.removesuffix("s")
-    if record_id == LATEST:
-        ((sequence,),) = query(f"SELECT max(sequence) FROM {table}")  # noqa: S608 - a literal
-        if sequence is None:
-            raise NotFound(f"the journal has no {kind} yet")
-        return int(sequence)
-    beginning = storable(record_id.strip())
-    rows = query(
-        f"SELECT sequence, id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT 2",  # noqa: S608 - a literal
-        beginning,
-        f"{beginning}\U0010ffff",
-    )
-    if not beginning or not rows:
-        raise NotFound(f"the journal has no {kind} {record_id!r}")
-    if len(rows) > 1 and rows[0][1] != beginning:
-        raise NotFound(f"several ids begin with {record_id!r}; give more of the {kind}'s id")
-    return int(rows[0][0])
-
-
-def end_of_list(query: Query, table: _Table, before: str | None) -> int:
-    """Return the sequence number that a list stays below."""
-    return 2**63 - 1 if before is None else resolve(query, table, before)
-
-
-def statuses_of(query: Query, sequence: int) -> tuple[RecipientStatus, ...]:
-    """Return where the recipients of a message stand, in the envelope's order."""
-    return tuple(_statuses(query, [sequence])[sequence])
-
-
-def whole_records(
-    query: Query, rows: Sequence[tuple[int, str]], *, sessions: bool = True
-) -> tuple[MessageRecord, ...]:
-    """Return messages with all that is known of them, by their rows: sequence and envelope.
-
-    As many queries are made for many messages as for one. Sorting is left to Python: SQLite would
-    make a table for it, even for one message.
-    """
-    envelopes = {sequence: decode(Envelope, text) for sequence, text in rows}
-    statuses = _statuses(query, envelopes)
-    attempts = _of_messages(query, Attempt, envelopes)
-    bounces = _of_messages(query, Bounce, envelopes)
-    used = {
-        sequence: {envelope.session_id, *(a.session_id for a in attempts[sequence])}
-        for sequence, envelope in envelopes.items()
-    }
-    found = _sessions(query, {own for ids in used.values() for own in ids} if sessions else ())
-    return tuple(
-        MessageRecord(
-            envelope=envelope,
-            recipients=tuple(statuses[sequence]),
-            attempts=tuple(attempts[sequence]),
-            sessions=tuple(
-                session
-                for _, session in sorted(
-                    (found[own] for own in used[sequence] if own in found), key=itemgetter(0)
-                )
-            ),
-            bounces=tuple(bounces[sequence]),
-        )
-        for sequence, envelope in envelopes.items()
-    )
-
-
-def _statuses(query: Query, sequences: Collection[int]) -> dict[int, list[RecipientStatus]]:
-    found: dict[int, list[RecipientStatus]] = {sequence: [] for sequence in sequences}
-    rows = query(
-        "SELECT message, position, address, state, next_at FROM recipients "
-        "WHERE message IN (SELECT value FROM json_each(?))",
-        json.dumps([*sequences]),
-    )
-    for message, _, address, state, next_at in sorted(rows):
-        status = RecipientStatus(
-            recipient=address,
-            state=RecipientState(state),
-            next_at=None if next_at is None else from_microseconds(next_at),
-        )
-        found[message].append(status)
-    return found
-
-
-def _of_messages(query: Query, kind: type[_R], sequences: Collection[int]) -> dict[int, list[_R]]:
-    """Return the attempts or bounces of messages, oldest first."""
-    table = "attempts" if kind is Attempt else "bounces"
-    found: dict[int, list[_R]] = {sequence: [] for sequence in sequences}
-    rows = query(
-        f"SELECT sequence, message, record FROM {table} "  # noqa: S608 - a literal
-        "WHERE message IN (SELECT value FROM json_each(?))",
-        json.dumps([*sequences]),
-    )
-    for _, message, record in sorted(rows):
-        found[message].append(decode(kind, record))
-    return found
-
-
-def _sessions(query: Query, ids: Collection[str | None]) -> dict[str | None, tuple[int, Session]]:
-    """Return the sessions that are on record of these, by id, each with its sequence number."""
-    rows = query(
-        "SELECT sequence, id, record FROM sessions WHERE id IN (SELECT value FROM json_each(?))",
-        json.dumps([own for own in ids if own is not None]),
-    )
-    return {own: (sequence, decode(Session, record)) for sequence, own, record in rows}
 
 
 def _decoded(kind: type[_R], rows: Sequence[tuple[Any, ...]]) -> tuple[_R, ...]:
