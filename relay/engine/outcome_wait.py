@@ -57,6 +57,13 @@ class Wish:
     message_id: str | None = None
     code: str | None = None
 
+    @property
+    def one_domain(self) -> Domain | None:
+        """The domain that a recipient must be in; None where any will do."""
+        if self.domain is not None or self.recipient is None:
+            return self.domain
+        return domain_of(self.recipient)
+
     def met_by(self, record: Envelope | Attempt | Bounce) -> Happened | None:
         """Return what happened by a record, None where it is not what is waited for."""
         match record:

@@ -326,6 +326,10 @@ class JournalReader(Protocol):
         """Return one bounce."""
         ...
 
+    def bounced_messages(self) -> frozenset[str]:
+        """Return the ids of messages of which bounce management counted a bounce."""
+        ...
+
     def address_bounces(self, recipient: str | None = None) -> tuple[AddressBounce, ...]:
         """Return what bounce management counted, oldest first: of all addresses, or of one.
 

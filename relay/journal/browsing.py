@@ -214,19 +214,32 @@ class SqliteBrowser(SqliteReader):
         with self._snapshot() as query:
             return Position(**{table: _position(query, table, since) for table in _TABLES})
 
-    def events(self, after: Position, limit: int) -> tuple[Event, ...]:
-        """Return at most `limit` events behind a position, in the order of time."""
+    def events(
+        self,
+        after: Position,
+        limit: int,
+        *,
+        message: str | None = None,
+        domain: str | None = None,
+    ) -> tuple[Event, ...]:
+        """Return at most `limit` events behind a position, in the order of time.
+
+        Only those of one `message`, by its id in full, or of messages with a recipient in `domain`.
+        """
         with self._snapshot() as query:
-            rows = [
-                query(
-                    f"SELECT sequence, record, json_extract(record, ?) FROM {table} "  # noqa: S608 - a literal
-                    "WHERE sequence > ? ORDER BY sequence LIMIT ?",
-                    _TIMES[table],
-                    getattr(after, table),
-                    limit,
-                )
-                for table in _TABLES
-            ]
+            rows = []
+            for table in _TABLES:
+                condition, values = _concerning(table, message, domain)
+                rows += [
+                    query(
+                        f"SELECT sequence, record, json_extract(record, ?) FROM {table} "  # noqa: S608 - literals
+                        f"WHERE sequence > ? AND {condition} ORDER BY sequence LIMIT ?",
+                        _TIMES[table],
+                        getattr(after, table),
+                        *values,
+                        limit,
+                    )
+                ]
         return _merged(after, rows, limit)
 
 
@@ -253,6 +266,19 @@ def _wanted(
             limit,
         )
     ]
+
+
+def _concerning(table: str, message: str | None, domain: str | None) -> tuple[str, list[str]]:
+    """Return a condition on a table's rows, and the values of its parameters."""
+    column = "sequence" if table == "messages" else "message"
+    conditions, values = ["true"], []
+    if message is not None:
+        conditions.append(f"{column} = (SELECT m.sequence FROM messages m WHERE m.id = ?)")  # noqa: S608
+        values.append(message)
+    if domain is not None:
+        conditions.append(f"{column} IN (SELECT message FROM recipients WHERE domain = ?)")  # noqa: S608
+        values.append(domain_key(domain))
+    return " AND ".join(conditions), values
 
 
 def _merged(

@@ -269,6 +269,14 @@ class SqliteReader:
             rows = query("SELECT record FROM bounces WHERE sequence = ?", sequence)
         return _decoded(Bounce, rows)[0]
 
+    def bounced_messages(self) -> frozenset[str]:
+        with self._snapshot() as query:
+            rows = query(
+                "SELECT m.id FROM messages m WHERE m.sequence IN (SELECT message FROM bounces "
+                "WHERE json_extract(record, '$.salesforce.is_bounced'))"
+            )
+        return frozenset(own for (own,) in rows)
+
     def address_bounces(self, recipient: str | None = None) -> tuple[AddressBounce, ...]:
         one, values = "", []
         if recipient is not None:

@@ -21,6 +21,8 @@ from relay.formats.mime import BoundedMessage
 
 MAX_PARTS: Final = 1000
 """Parts of one message that are told of."""
+_HEAD: Final = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+\r\n")
+"""A head in which every line is of a header (RFC 5322), to the empty line."""
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 
 
@@ -48,12 +50,23 @@ class PartSummary:
 def read_message(content: bytes) -> Message:
     """Return a message parsed; of one that the library can't take apart, its head alone."""
     try:
-        return message_from_bytes(content, BoundedMessage, policy=compat32)
+        return _parsed(content)
     except (RecursionError, ValueError):
         # Thousands of parts inside one another, or a boundary whose continuation has no number.
         message = _head_of(content)
         del message["Content-Type"]
         return message
+
+
+def _parsed(content: bytes) -> Message:
+    """Return what the library does, without a look at each line of a body that is one part."""
+    head = _HEAD.match(content)
+    if head is not None:
+        message = message_from_bytes(head[0], BoundedMessage, policy=compat32)
+        if message.get_content_maintype() not in {"multipart", "message"}:
+            message.set_payload(content[head.end() :].decode("ascii", "surrogateescape"))
+            return message
+    return message_from_bytes(content, BoundedMessage, policy=compat32)
 
 
 def written_out(message: Message, *, line_end: str = "\n") -> bytes:

@@ -18,6 +18,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate, takewhile
 from operator import attrgetter
 from threading import Lock
 from typing import Final
@@ -25,9 +26,10 @@ from typing import Final
 from relay.core.jsonform import Json
 from relay.journal.api import JournalReader, JournalUnavailable, NotFound
 from relay.journal.codec import to_microseconds
+from relay.web.mailpit_glance import Glance
 from relay.web.mailpit_message import MailMessage
 from relay.web.mailpit_row import MailRow, row_of
-from relay.web.mailpit_search import Term
+from relay.web.mailpit_search import Limit, Term
 from relay.web.mailpit_sql import asks_content, where_of
 from relay.web.mailpit_words import verdict_json
 
@@ -35,6 +37,10 @@ _TAKEN_AT_ONCE: Final = 5_000
 """Messages taken in between two looks at whether the program ends."""
 _READ_AT_ONCE: Final = 200
 """Messages read between two turns of others."""
+_OCTETS_AT_ONCE: Final = 8 * 1024 * 1024
+"""Octets of messages that are in memory at once; a message alone may have more."""
+_SEARCHES: Final = 1000
+"""Searches of which it is known how far they have looked; the one used longest ago gives way."""
 _TABLES: Final = """
 CREATE TABLE mail (
     sequence INTEGER PRIMARY KEY,
@@ -101,6 +107,7 @@ class MailIndex:
         self._reading = Lock()
         self._last = 0
         self._bounces = 0
+        self._glanced: dict[tuple[Term, ...], int] = {}
         # An empty name is a database in a temporary file, of which SQLite keeps a part in memory.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(f"PRAGMA foreign_keys = ON; {_TABLES}")
@@ -191,10 +198,13 @@ class MailIndex:
     def _listed(self, ids: Sequence[str]) -> tuple[Json, ...]:
         """Return the entries of these, without those that the journal has lost meanwhile."""
         rows = self._database.execute(
-            f"SELECT id FROM mail WHERE summary IS NULL AND {_THESE}",  # noqa: S608 - a literal
+            f"SELECT sequence, id, size FROM mail WHERE summary IS NULL AND {_THESE}",  # noqa: S608 - a literal
             (json.dumps(ids),),
-        )
-        self._keep(self._rows_of([row[0] for row in rows]))
+        ).fetchall()
+        while rows:
+            some = _at_once(rows)
+            self._keep(self._rows_of([own for _, own, _ in some]))
+            rows = rows[len(some) :]
         found: list[Json] = []
         for own in ids:
             for read, summary in self._database.execute(
@@ -230,38 +240,63 @@ class MailIndex:
     def _read_for(self, terms: Sequence[Term]) -> None:
         """Take in what is new, and read all mail that the terms must be looked for in.
 
-        The other terms say which mail that is. While it is read, others may list.
+        The other terms say which mail that is, and some needs no more than a glance. While it is
+        read, others may list.
         """
-        where, values = where_of([term for term in terms if not asks_content(term)])
         if not any(map(asks_content, terms)):
             with self._lock:
                 self._catch_up()
             return
+        others = tuple(term for term in terms if not asks_content(term))
+        where, values = where_of(others)
+        glance = Glance(terms)
+        # Flags and tags change, so that another time the same search is for other mail.
+        lasts = all(isinstance(term.condition, Limit) for term in others)
         with self._reading:
+            last = self._glanced.get(tuple(terms), 0)
             while True:
                 with self._lock:
                     self._catch_up()
                     rows = self._database.execute(
-                        f"SELECT id FROM mail WHERE summary IS NULL AND {where} "  # noqa: S608 - fixed conditions
-                        "ORDER BY sequence DESC LIMIT ?",
-                        (*values, _READ_AT_ONCE),
+                        f"SELECT sequence, id, size FROM mail WHERE summary IS NULL AND {where} "  # noqa: S608 - fixed conditions
+                        "AND sequence > ? ORDER BY sequence LIMIT ?",
+                        (*values, last, _READ_AT_ONCE),
                     ).fetchall()
-                read = self._rows_of([row[0] for row in rows])
+                if not rows:
+                    break
+                some = _at_once(rows)
+                read = self._rows_of([own for _, own, _ in some], glance)
                 with self._lock:
                     self._keep(read)
-                if len(rows) < _READ_AT_ONCE:
-                    return
+                last = some[-1][0]
                 self._unless_stopped()
+            if lasts:
+                self._remember(tuple(terms), last)
 
-    def _rows_of(self, ids: Sequence[str]) -> dict[str, MailRow | None]:
-        """Read messages; None for one that the journal has lost."""
-        envelopes = self._journal.envelopes(ids)
-        found: dict[str, MailRow | None] = dict.fromkeys(ids)
-        for own, envelope in envelopes.items():
-            try:
-                found[own] = row_of(envelope, MailMessage(self._journal.content(own)))
-            except NotFound:
-                continue
+    def _remember(self, terms: tuple[Term, ...], last: int) -> None:
+        """Keep how far a search has looked: what a message says never changes."""
+        self._glanced.pop(terms, None)
+        self._glanced[terms] = last
+        while len(self._glanced) > _SEARCHES:
+            del self._glanced[next(iter(self._glanced))]
+
+    def _rows_of(
+        self, ids: Sequence[str], glance: Glance | None = None
+    ) -> dict[str, MailRow | None]:
+        """Read messages, but those that a glance passes over; None for what the journal lost."""
+        contents = self._journal.contents(ids)
+        found: dict[str, MailRow | None] = {own: None for own in ids if own not in contents}
+        if glance is not None and not glance.asks_recipients:
+            contents = {
+                o: octets for o, octets in contents.items() if not glance.passes_over(octets)
+            }
+        envelopes = self._journal.envelopes(contents)
+        for own, octets in contents.items():
+            envelope = envelopes.get(own)
+            if envelope is None:
+                found[own] = None
+            elif glance is None or not glance.passes_over(octets, envelope.recipients):
+                found[own] = row_of(envelope, MailMessage(octets))
         return found
 
     def _keep(self, rows: Mapping[str, MailRow | None]) -> None:
@@ -295,14 +330,20 @@ class MailIndex:
             self._drop_lost()
 
     def _drop_lost(self) -> None:
-        kept: list[int] = []
-        while page := self._journal.arrivals(_TAKEN_AT_ONCE, after=kept[-1] if kept else 0):
-            kept += [message.sequence for message in page]
+        known = [own for (own,) in self._database.execute("SELECT sequence FROM mail")]
+        kept = frozenset(self._journal.sequences())
         self._database.execute(
-            "DELETE FROM mail WHERE sequence NOT IN (SELECT value FROM json_each(?))",
-            (json.dumps(kept),),
+            "DELETE FROM mail WHERE sequence IN (SELECT value FROM json_each(?))",
+            (json.dumps([own for own in known if own not in kept]),),
         )
 
     def _unless_stopped(self) -> None:
         if self._stopped():
             raise JournalUnavailable("the relay stops")
+
+
+def _at_once(rows: Sequence[tuple[int, str, int]]) -> Sequence[tuple[int, str, int]]:
+    """Return the first of some rows, as many as are read together; the size stands last."""
+    octets = accumulate(size for _, _, size in rows)
+    fitting = sum(1 for _ in takewhile(lambda so_far: so_far <= _OCTETS_AT_ONCE, octets))
+    return rows[: max(fitting, 1)]

@@ -71,15 +71,22 @@ class MailMessage:
         """Names and values in their order, unfolded, encoded words as they stand."""
         return tuple((name, _unfolded(value)) for name, value in self._message.raw_items())
 
+    @cached_property
+    def _values(self) -> dict[str, list[str]]:
+        values: dict[str, list[str]] = {}
+        for name, value in self.headers:
+            values.setdefault(name.lower(), []).append(value)
+        return values
+
     def header(self, name: str) -> str:
         """Return a header's first value with encoded words decoded, empty where there is none."""
-        return next((_decoded(v) for n, v in self.headers if n.lower() == name.lower()), "")
+        return next((_decoded(value) for value in self._values.get(name.lower(), ())), "")
 
     def addresses(self, name: str) -> list[Json]:
         """Return the addresses of all headers of a name, as Mailpit has them."""
         found = self._addresses.get(name)
         if found is None:
-            text = ", ".join(value for n, value in self.headers if n.lower() == name.lower())
+            text = ", ".join(self._values.get(name.lower(), ()))
             try:
                 pairs = getaddresses([text[:_MAX_ADDRESSES]]) if text else []
             except RecursionError:
@@ -122,12 +129,12 @@ class MailMessage:
         """The HTML, empty where there is none."""
         return "\n".join(_as_text(p) for p in self._bodies("text/html"))
 
-    @property
+    @cached_property
     def attachments(self) -> tuple[MailPart, ...]:
         """Parts to keep."""
         return tuple(p for p in self.parts if not _is_body(p) and not _is_inline(p))
 
-    @property
+    @cached_property
     def inline(self) -> tuple[MailPart, ...]:
         """Parts that the HTML shows, or may show."""
         return tuple(p for p in self.parts if not _is_body(p) and _is_inline(p))
@@ -167,10 +174,9 @@ def _leaves(part: Message, number: str, depth: int) -> Iterator[MailPart]:
 
 
 def _content(part: Message) -> bytes:
-    payload = part.get_payload()
-    if isinstance(payload, list):
+    if part.is_multipart():
         # message/rfc822, message/delivery-status: what stands inside, written out again.
-        return b"\n".join(written_out(p) for p in payload if isinstance(p, Message))
+        return b"\n".join(written_out(p) for p in part.get_payload() if isinstance(p, Message))
     decoded = part.get_payload(decode=True)
     return decoded if isinstance(decoded, bytes) else b""
 

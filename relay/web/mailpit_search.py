@@ -99,12 +99,12 @@ _PARTS: Final = {part.value: part for part in Part if part is not Part.ANYWHERE}
 _BOUNDS: Final = {bound.value: bound for bound in Bound}
 _SIZE: Final = re.compile(r"(\d{1,15})(\.\d{1,9})?\s?(k|kb|m|mb)?", re.ASCII)
 _UNITS: Final = {None: 1, "k": 1024, "kb": 1024, "m": 1024**2, "mb": 1024**2}
-_NOISE: Final = re.compile('[\ufeff\\s<>",;()]+')
+_NOISE: Final = dict.fromkeys(map(ord, '\ufeff<>",;()'), " ")
 
 
 def searchable(text: str) -> str:
     """Return a text as it is compared: without case, brackets and punctuation of addresses."""
-    return _NOISE.sub(" ", text).strip().casefold()
+    return " ".join(text.translate(_NOISE).split()).casefold()
 
 
 def parse_search(text: str, zone: str | None = None) -> tuple[Term, ...]:

@@ -85,7 +85,7 @@ def _persons(kind: ContactObject, journal: JournalReader, contacts: ContactsStor
 
 
 def _email_messages(journal: JournalReader) -> Iterator[Row]:
-    bounced = _bounced_messages(journal)
+    bounced = journal.bounced_messages()
     before: str | None = None
     while page := journal.messages(_PAGE, before=before):
         for summary in page:
@@ -102,15 +102,6 @@ def _email_messages(journal: JournalReader) -> Iterator[Row]:
                 "IsBounced": envelope.id in bounced,
             }
         before = page[-1].envelope.id
-
-
-def _bounced_messages(journal: JournalReader) -> frozenset[str]:
-    found: set[str] = set()
-    before: str | None = None
-    while page := journal.bounces(_PAGE, before=before):
-        found.update(b.message_id for b in page if b.salesforce and b.salesforce.is_bounced)
-        before = page[-1].id
-    return frozenset(found)
 
 
 def _whole_milliseconds(at: datetime | None) -> datetime | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -33,11 +34,12 @@ async def first(
 
     None as well when the port closes meanwhile.
     """
-    live, journal = served.live, served.journal
+    live = served.live
+    events = partial(served.journal.events, message=wish.message_id, domain=wish.one_domain)
     end = asyncio.get_running_loop().time() + within.total_seconds()
     while True:
         changed = live.changed
-        while found := await asyncio.to_thread(journal.events, after, _PAGE):
+        while found := await asyncio.to_thread(events, after, _PAGE):
             after = found[-1].position
             for event in found:
                 if (happened := wish.met_by(event.record)) is not None:

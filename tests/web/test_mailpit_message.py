@@ -227,3 +227,8 @@ def test_whatever_the_octets_are_there_is_an_answer(raw: bytes) -> None:
     told = [found.sender, found.addresses("To"), found.header("Subject"), found.text, found.html]
     told += [found.snippet, [p.json for p in found.attachments], [p.json for p in found.inline]]
     assert json.dumps([*told, list(found.headers), str(found.date)])
+
+
+def test_a_character_set_that_names_a_language_is_one_as_well() -> None:
+    found = read(b"Content-Type: text/plain; charset*=utf-8'en'utf-8\r\n\r\n\xc3\xa9\r\n")
+    assert found.text == "\u00e9\r\n"

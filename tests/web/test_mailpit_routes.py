@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -399,10 +400,14 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    def content(self, message_id: str) -> bytes:
-        self._before(message_id)
-        self.read.append(message_id)
-        return self._journal.content(message_id)
+    def contents(self, message_ids: Collection[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for message_id in message_ids:
+            with suppress(NotFound):
+                self._before(message_id)
+                found[message_id] = self._journal.content(message_id)
+                self.read.append(message_id)
+        return found
 
 
 def index_of(watched: Watched) -> MailIndex:
@@ -432,9 +437,31 @@ async def test_a_search_reads_once_what_its_words_may_stand_in(server: Faces) ->
     index.set_tags(ids[1:3], ["some"])
     assert index.ids(parse_search("tag:some subject:n2")) == (ids[2],)
     assert sorted(watched.read) == ids[1:3]
+    watched.read.clear()
+    # At the second one there was no more than a glance.
     assert index.ids(parse_search("-n2")) == (ids[3], ids[1], ids[0])
+    assert sorted(watched.read) == [ids[0], ids[1], ids[3]]
     assert index.ids(parse_search("n0")) == (ids[0],)
+    assert len(watched.read) == 3
+
+
+async def test_a_search_that_comes_again_looks_at_what_is_new_alone(server: Faces) -> None:
+    ids = [await server.put(mail(f"n{number}")) for number in range(3)]
+    watched = Watched(server.journal.reader)
+    index = index_of(watched)
+    later = parse_search("subject:n3")
+    assert index.ids(later) == ()
     assert sorted(watched.read) == ids
+    ids.append(await server.put(mail("n3")))
+    watched.read.clear()
+    assert index.ids(later) == (ids[3],)
+    assert watched.read == [ids[3]]
+    # Flags change: what was read before may be wanted now.
+    unread = parse_search("is:unread subject:n1")
+    index.set_read([ids[1]], read=True)
+    assert index.ids(unread) == ()
+    index.set_read([ids[1]], read=False)
+    assert index.ids(unread) == (ids[1],)
 
 
 async def test_lists_are_answered_while_a_search_reads(server: Faces) -> None:
