@@ -243,9 +243,9 @@ class MailIndex:
         The other terms say which mail that is, and some needs no more than a glance. While it is
         read, others may list.
         """
+        with self._lock:
+            self._catch_up()
         if not any(map(asks_content, terms)):
-            with self._lock:
-                self._catch_up()
             return
         others = tuple(term for term in terms if not asks_content(term))
         where, values = where_of(others)
@@ -256,7 +256,7 @@ class MailIndex:
             last = self._glanced.get(tuple(terms), 0)
             while True:
                 with self._lock:
-                    self._catch_up()
+                    self._take_in()
                     rows = self._database.execute(
                         f"SELECT sequence, id, size FROM mail WHERE summary IS NULL AND {where} "  # noqa: S608 - fixed conditions
                         "AND sequence > ? ORDER BY sequence LIMIT ?",
@@ -310,15 +310,7 @@ class MailIndex:
 
     def _catch_up(self) -> None:
         """Take in what the journal has got since, and drop what it has lost."""
-        while new := self._journal.arrivals(_TAKEN_AT_ONCE, after=self._last):
-            with self._database:
-                self._database.execute("BEGIN")
-                self._database.executemany(
-                    "INSERT INTO mail (sequence, id, created, size) VALUES (?, ?, ?, ?)",
-                    [(m.sequence, m.id, to_microseconds(m.received_at), m.size) for m in new],
-                )
-            self._last = new[-1].sequence
-            self._unless_stopped()
+        self._take_in()
         # Counted afterwards: what came meanwhile must not look like a loss.
         counts = self._journal.counts()
         if counts.bounces != self._bounces:
@@ -328,6 +320,17 @@ class MailIndex:
         ((known,),) = self._database.execute("SELECT count(*) FROM mail")
         if known > counts.messages:
             self._drop_lost()
+
+    def _take_in(self) -> None:
+        while new := self._journal.arrivals(_TAKEN_AT_ONCE, after=self._last):
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany(
+                    "INSERT INTO mail (sequence, id, created, size) VALUES (?, ?, ?, ?)",
+                    [(m.sequence, m.id, to_microseconds(m.received_at), m.size) for m in new],
+                )
+            self._last = new[-1].sequence
+            self._unless_stopped()
 
     def _drop_lost(self) -> None:
         known = [own for (own,) in self._database.execute("SELECT sequence FROM mail")]
