@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from relay.core.records import BodyType, Envelope
 from relay.journal.api import Batch, Deletion, NewMessage, RecipientState
 from relay.journal.sqlite_journal import SqliteJournal, open_journal
+from relay.web.mail_parts import read_message
 from relay.web.mailpit_glance import Glance
 from relay.web.mailpit_index import MailIndex
-from relay.web.mailpit_message import MailMessage, _parsed
+from relay.web.mailpit_message import MailMessage
 from relay.web.mailpit_row import MailRow, row_of
 from relay.web.mailpit_search import Contains, Part, Term, parse_search, searchable
 
@@ -184,7 +185,7 @@ def test_a_message_is_taken_apart_as_the_library_does(octets: bytes) -> None:
             form(each) for each in part.get_payload() if isinstance(each, Message)
         ]
 
-    assert form(_parsed(octets)) == form(message_from_bytes(octets))
+    assert form(read_message(octets)) == form(message_from_bytes(octets))
 
 
 SEARCHES: Final = ["ann", "-ann", "to:bob", "hello", "-hello to:x.test", "subject:ann", "é", "cc:u"]
