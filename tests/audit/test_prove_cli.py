@@ -95,6 +95,50 @@ def test_a_verdict_that_the_evidence_does_not_bear_is_reported(
     assert "TAMPERED" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data["scenarios"].pop(0), "its first scenario is not good"),
+        (lambda data: data["scenarios"].append(data["scenarios"][1]), "stands in it twice"),
+        (
+            lambda data: data["scenarios"][2]["marked"].update(
+                mark=data["scenarios"][1]["marked"]["mark"]
+            ),
+            "two scenarios have the same mark",
+        ),
+        (lambda data: data.update(run="00000000"), "the mark of good is of another run"),
+        (
+            lambda data: data["scenarios"][1]["sessions"][0].update(
+                started_at="2026-01-01T00:00:00Z"
+            ),
+            "is of another time than the proof",
+        ),
+    ],
+    ids=["no-known-good", "twice", "same-mark", "another-run", "another-time"],
+)
+def test_evidence_that_is_not_of_one_run_is_not_judged(
+    proof: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, change: Any, said: str
+) -> None:
+    file = changed(proof[0], tmp_path / "p.json", change, sign=True)
+    done = CliRunner().invoke(app, ["prove", "--verify", str(file)])
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def test_a_verified_proof_says_what_its_evidence_says(
+    proof: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    def embellish(data: dict[str, Any]) -> None:
+        data["scenarios"][1]["proof"].update(because="all is well", attempts=9, evidence=[])
+
+    file = changed(proof[0], tmp_path / "p.json", embellish, sign=True)
+    done = relay(tmp_path, "prove", "--verify", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)["scenarios"][1]
+    assert record["attempts"] == 1
+    assert record["because"].startswith("nothing of the message was shown")
+
+
 def test_the_operators_word_settles_what_the_lab_can_not_see(
     proof: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
