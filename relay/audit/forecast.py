@@ -16,6 +16,7 @@ from relay.core.bounces import EXPIRED
 from relay.core.codebook import CodeEntry
 from relay.core.delivery import Policy, Way
 from relay.core.destinations import ToNowhere
+from relay.core.evidence import TlsEvidence
 from relay.core.outcomes import (
     Delivered,
     Failure,
@@ -118,18 +119,21 @@ def forecast(
     sender: Domain | None = None,
     recipient: str | None,
     stores: TrustStores,
+    at: datetime | None = None,
 ) -> Forecast:
     """Tell what the first round under `policy` makes of a message to `domain`.
 
     `sender` is the domain of the reverse path, None for the null one. `recipient` is the address
     whose host's answers count, None where none is asked about. Of several records the first that
-    suffices is believed. Raises TrustError where a file that the policy trusts can't be used.
+    suffices is believed. `at` is when the mail would be sent, None for the time of the record: what
+    a certificate is worth changes with time, and which one a host has by now is not on record.
+    Raises TrustError where a file that the policy trusts can't be used.
     """
     way = policy.way(domain, sender=sender)
     if isinstance(way.route.to, ToNowhere):
         return Dropped()
     told: Forecast = Unknown(what=Unseen.DOMAIN, route=str(way.route.to))
-    for at, record in enumerate(known.of(domain, way.route)):
+    for place, record in enumerate(known.of(domain, way.route)):
         reader = _Reader(
             known=known,
             record=record,
@@ -138,11 +142,12 @@ def forecast(
             recipient=recipient,
             domain=domain,
             stores=stores,
+            at=at,
         )
         this = reader.forecast()
         if not isinstance(this, Unknown):
             return this
-        told = this if at == 0 else told
+        told = this if place == 0 else told
     return told
 
 
@@ -157,6 +162,7 @@ class _Reader:
     recipient: str | None
     domain: Domain
     stores: TrustStores
+    at: datetime | None
 
     def forecast(self) -> Forecast:
         plan = self._plan()
@@ -218,13 +224,9 @@ class _Reader:
             return _tried(step.round, step, outcome_of(known.failure))
         if known.evidence is None:
             return Unknown(what=Unseen.HOST, hop=step.hop)
-        verdict = rejudge(
-            known.evidence,
-            under,
-            host=step.hop.host,
-            recipient_domain=self.domain,
-            stores=self.stores,
-        ).verdict
+        verdict = self._verdict(known.evidence, under, step.hop)
+        if self._time_changes(verdict, known.evidence, under, step.hop):
+            return Unknown(what=Unseen.RENEWAL, hop=step.hop)
         match verdict:
             case NotObserved(what=what):
                 return Unknown(what=what, hop=step.hop)
@@ -237,6 +239,26 @@ class _Reader:
                 return self._admitted(step, verdict, known)
             case _:
                 assert_never(verdict)
+
+    def _verdict(
+        self, evidence: TlsEvidence, policy: TlsPolicy, hop: Hop, *, at: datetime | None = None
+    ) -> Verdict | NotObserved:
+        return rejudge(
+            evidence,
+            policy,
+            host=hop.host,
+            recipient_domain=self.domain,
+            stores=self.stores,
+            at=at,
+        ).verdict
+
+    def _time_changes(
+        self, verdict: Verdict | NotObserved, evidence: TlsEvidence, policy: TlsPolicy, hop: Hop
+    ) -> bool:
+        """Whether the same certificate would be judged otherwise by the time of the mail."""
+        if self.at is None or self.at <= evidence.observed_at or not policy.verifies:
+            return False
+        return self._verdict(evidence, policy, hop, at=self.at).kind != verdict.kind
 
     def _admitted(self, step: Try, verdict: Deliver, known: HostRecord) -> Tried | Passes:
         in_clear = verdict.protection is Protection.CLEAR

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, unique
 from typing import Final
 
@@ -98,10 +99,12 @@ def compare(
     asked: Iterable[Asked],
     known: Records,
     stores: TrustStores,
+    at: datetime | None = None,
 ) -> WhatIf:
     """Tell for each destination what `now` and `then` make of its mail.
 
-    Raises TrustError where a file that a policy trusts can't be used.
+    `at` is when it would be sent, None for the time of each record. Raises TrustError where a file
+    that a policy trusts can't be used.
     """
 
     def told(policy: Policy, each: Asked) -> Forecast:
@@ -112,6 +115,7 @@ def compare(
             sender=each.sender,
             recipient=each.recipient,
             stores=stores,
+            at=at,
         )
 
     rows: list[Row] = []

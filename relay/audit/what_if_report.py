@@ -50,6 +50,7 @@ _LEARNT: Final[Mapping[Unseen, str]] = MappingProxyType(
         Unseen.BEHIND_VERIFICATION: "how its handshake ends when nothing is verified",
         Unseen.CERTIFICATE: "its certificate",
         Unseen.CLEAR_SESSION: "nothing: it tries TLS, as the session on record did",
+        Unseen.RENEWAL: "its certificate of now",
     }
 )
 """What a probe would learn."""

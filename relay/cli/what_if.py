@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +16,6 @@ from relay.cli.state import StateDir, StateOption
 from relay.cli.what_if_sources import Chosen, Lists
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from relay.audit.asking import Asking
     from relay.audit.on_record import DomainRecord, Records
     from relay.audit.what_if import WhatIf
@@ -320,6 +318,7 @@ class _Question:
                 asked=self.asking,
                 known=known,
                 stores=stores_of(self.where),
+                at=datetime.now(UTC),
             )
         except TrustError as error:
             fail(str(error))

@@ -56,6 +56,8 @@ class Unseen(Enum):
     """The certificate chain."""
     CLEAR_SESSION = "clear-session"
     """A session in clear text: the recorded one broke under TLS."""
+    RENEWAL = "renewal"
+    """Which certificate the host shows by now: time has changed what the recorded one is worth."""
 
     @property
     def meaning(self) -> str:
@@ -72,6 +74,7 @@ _MEANINGS = {
     Unseen.BEHIND_VERIFICATION: "verification ended the handshake; what is behind it was not seen",
     Unseen.CERTIFICATE: "no certificate is on record",
     Unseen.CLEAR_SESSION: "no session in clear text is on record",
+    Unseen.RENEWAL: "since that session its certificate has expired, or become valid",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from relay.core.addresses import Domain
 from relay.core.evidence import HandshakeDone, HandshakeFailed, TlsEvidence
@@ -32,11 +33,12 @@ def rejudge(
     recipient_domain: Domain,
     stores: TrustStores,
     examined: ExaminedChains | None = None,
+    at: datetime | None = None,
 ) -> Rejudged:
     """Judge `evidence` of a session with `host` as if it had been opened under `policy`.
 
-    Certificates are judged as of the time of the session. Raises TrustError where a file that the
-    policy trusts can't be used. `examined` remembers what was found in chains before.
+    Certificates are judged as of the time of the session, or `at`. Raises TrustError where a file
+    that the policy trusts can't be used. `examined` remembers what was found in chains before.
     """
 
     def faults_in(seen: TlsEvidence) -> tuple[TlsFault, ...]:
@@ -45,7 +47,7 @@ def rejudge(
             policy,
             host=host,
             recipient_domain=recipient_domain,
-            at=evidence.observed_at,
+            at=at or evidence.observed_at,
             store=stores.store(policy.trust),
             examined=examined,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
@@ -53,7 +53,14 @@ def what_if(
     known = Records()
     for found in sorted(gathering.records(served.session_of), key=newest, reverse=True):
         known.add_older(found)
-    return compare(now=now, then=then, asked=asking, known=known, stores=trust_stores(served))
+    return compare(
+        now=now,
+        then=then,
+        asked=asking,
+        known=known,
+        stores=trust_stores(served),
+        at=datetime.now(UTC),
+    )
 
 
 def _records(served: ServedRelay, newest_messages: int | None) -> Iterator[MessageRecord]:
