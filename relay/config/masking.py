@@ -25,6 +25,8 @@ _AMONG_OTHERS: Final = re.compile(
 def masked(text: str) -> str:
     """Return a policy's text, sound or not, without its passwords.
 
+    It is for the text alone: the words of problems never repeat one.
+
     Each line is as long as before, so that the places of problems fit.
     """
     for password in (_LINE, _AMONG_OTHERS):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Final
 
 from relay.core.places import Place
+
+_PASSWORD_IN_KEY: Final = re.compile(r"(?is)^(password(?:_env)?)[^a-z_].*")
 
 KeyPath = tuple[str | int, ...]
 """The way from a file's root to a value: keys, and indices that count from 0."""
@@ -60,16 +64,19 @@ def sorted_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def path_text(path: KeyPath) -> str:
-    """Return a path as people write it: `rules[0].tls`."""
+    """Return a path as people write it: `rules[0].tls`.
+
+    A key that somebody wrote in one with a password, as in `{password word}`, is cut off.
+    """
     text = ""
     for step in path:
-        match step:
-            case int():
-                text += f"[{step}]"
-            case str() if text:
-                text += f".{step}"
-            case str():
-                text = step
+        match _PASSWORD_IN_KEY.sub(r"\1...", step) if isinstance(step, str) else step:
+            case int(number):
+                text += f"[{number}]"
+            case str(key) if text:
+                text += f".{key}"
+            case str(key):
+                text = key
     return text
 
 

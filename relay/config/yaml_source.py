@@ -254,7 +254,7 @@ class _Builder:
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
             text = f"*{event.anchor}"
-            self._report(event, path, f"{text} has no quotes", hint=_QUOTE_PATTERN)
+            self._report(event, path, f"{_told(text, path)} has no quotes", hint=_QUOTE_PATTERN)
             return ScalarNode(value=text, place=place)
         assert isinstance(event, yaml.ScalarEvent)
         text = event.value
@@ -263,7 +263,7 @@ class _Builder:
             hint = (
                 _QUOTE_PATTERN if original == "*" else f"quote text that starts with {original!r}"
             )
-            self._report(event, path, f"{text!r} has no quotes", hint=hint)
+            self._report(event, path, f"{_told(repr(text), path)} has no quotes", hint=hint)
             return ScalarNode(value=text, place=place, text_column=place.column)
         return ScalarNode(
             value=text if event.style or event.tag else _scalar(text),
@@ -279,3 +279,8 @@ class _Builder:
         quote = 1 if event.style else 0
         first, last = column + quote, end.column - quote
         return first + 1 if self._lines[line][first:last] == event.value else None
+
+
+def _told(text: str, path: KeyPath) -> str:
+    """Return a value as a message may repeat it: what belongs to a login may be a password."""
+    return "this" if any(str(step).startswith(("auth", "password")) for step in path) else text

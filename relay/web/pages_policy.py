@@ -16,7 +16,6 @@ from fastapi.responses import Response
 from relay.audit.asking import By
 from relay.audit.what_if_report import what_if_report
 from relay.config.explain import AddressPolicy, explain_address
-from relay.config.masking import masked
 from relay.config.problems import PolicyFileError, Problem, Severity
 from relay.core.delivery import Policy
 from relay.core.settings import TlsSetting
@@ -57,7 +56,7 @@ def policy_pages(served: ServedRelay, pages: Pages) -> APIRouter:
 
     @router.post("/policy/reload")
     async def reload() -> Response:
-        problems = [masked(problem) for problem in await served.reload()]
+        problems = list(await served.reload())
         if not problems:
             return see_other("/policy")
         return await pages.answer(

@@ -150,7 +150,7 @@ def policy_router(served: ServedRelay) -> APIRouter:
                     kind=ProblemKind.POLICY_KEPT,
                     detail=f"Problems of the policy's file: {len(problems)}.",
                     next="Mend each of them in the file and reload again.",
-                    also={"problems": [masked(problem) for problem in problems]},
+                    also={"problems": list(problems)},
                 )
             )
         return await json_document(lambda: policy_json(served))

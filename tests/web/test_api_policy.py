@@ -42,6 +42,15 @@ async def test_the_api_shows_no_password(tmp_path: Path, authority: LabAuthority
         assert SECRET not in answer.text
 
 
+async def test_a_reload_says_what_is_wrong_with_a_password_in_full(port: Port) -> None:
+    port.policy_file.write_text(WITH_PASSWORD.replace(SECRET, "[1]"))
+    problem = await port.ask("POST", "/policy/reload", status=409)
+    told = problem["problems"][-1]
+    assert told.endswith(".auth.password: a password is a text; put it in quotes")
+    page = await port.client.post("/policy/reload")
+    assert "a password is a text; put it in quotes" in page.text
+
+
 async def test_reload_puts_the_file_in_force_or_keeps_the_policy(port: Port) -> None:
     port.policy_file.write_text("tls: Off\nreply: inline\n")
     assert (await port.ask("POST", "/policy/reload"))["in_force"] is True
