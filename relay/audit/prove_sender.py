@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import formatdate
@@ -19,6 +20,8 @@ from relay.core.replies import Reply
 from relay.core.routing import LAB_DOMAIN
 
 _ACCEPTED: Final = range(200, 300)
+_MAX_WORDS: Final = 1000
+"""Characters that are kept of a reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,14 @@ class Login:
 
     username: str
     password: str = field(repr=False)
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """The password as it is said in any mechanism, the longest text first."""
+        user, password = self.username.encode(), self.password.encode()
+        both = b64encode(b"\0" + user + b"\0" + password).decode()
+        found = {self.password, b64encode(password).decode(), both} - {""}
+        return tuple(sorted(found, key=len, reverse=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +84,7 @@ class RelaySender:
             )
         finally:
             client.close()
-        return Reported(by=Told.REPLY, text=_words(reply), final=reply.code not in _ACCEPTED)
+        return Reported(by=Told.REPLY, text=self._words(reply), final=reply.code not in _ACCEPTED)
 
     async def _begin(self, client: aiosmtplib.SMTP, marked: Marked) -> None:
         try:
@@ -88,7 +99,8 @@ class RelaySender:
             options = ["RET=FULL"] if client.supports_extension("dsn") else []
             await client.mail(reverse_path(marked), options=options)
         except aiosmtplib.SMTPResponseException as error:
-            raise NotHandedOverError(_words(Reply(code=error.code, text=error.message))) from error
+            refused = Reply(code=error.code, text=error.message)
+            raise NotHandedOverError(self._words(refused)) from error
         except aiosmtplib.SMTPConnectError as error:
             raise NotHandedOverError(
                 f"nothing takes a connection at {self.host}:{self.port} ({_why(error)})"
@@ -104,6 +116,13 @@ class RelaySender:
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
             await client.quit()
         return Reply(code=answer.code, text=answer.message)
+
+    def _words(self, reply: Reply) -> str:
+        """Return a reply on one line, without what it may repeat of the password."""
+        text = " ".join(str(reply).split())
+        for secret in () if self.login is None else self.login.spoken:
+            text = text.replace(secret, "[redacted]")
+        return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}..."
 
     def _may_log_in(self, client: aiosmtplib.SMTP) -> bool:
         under_tls = client.get_transport_info("sslcontext") is not None
@@ -122,10 +141,6 @@ class OutsideSender:
     async def send(self, marked: Marked) -> Reported | None:
         """Do nothing: the address was told."""
         return None
-
-
-def _words(reply: Reply) -> str:
-    return f"{reply.code} {' '.join(reply.text.split())}"
 
 
 def _why(error: aiosmtplib.SMTPConnectError) -> str:

@@ -52,6 +52,7 @@ def tell(reply: Reply, record: MessageRecord | None, recipients: list[str], foll
     from rich.text import Text
 
     from relay.audit.story import story
+    from relay.cli.render import words as shown
 
     out = console()
     table = Table.grid(padding=(0, 2))
@@ -59,7 +60,7 @@ def tell(reply: Reply, record: MessageRecord | None, recipients: list[str], foll
     table.add_column(overflow="fold")
 
     def row(head: str, words: str) -> None:
-        table.add_row(Text(head, style="bold"), Text(words))
+        table.add_row(Text(head, style="bold"), shown(words))
 
     row("Reply", str(reply))
     for recipient in recipients:

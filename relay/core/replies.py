@@ -47,6 +47,12 @@ class StatusCode:
         return cls(int(code), enhanced.strip())
 
 
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def code_text(code: int) -> str:
     """Return a reply's code as people read it; -1 stands for none at all."""
     return "(no code)" if code == -1 else str(code)
@@ -64,8 +70,7 @@ class Reply:
 
     def __str__(self) -> str:
         """Return the reply on one line, for people: what a terminal would obey is escaped."""
-        flat = f"{code_text(self.code)} {self.text}".replace("\n", " ")
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
+        return _printable(f"{code_text(self.code)} {self.text}".replace("\n", " "))
 
     @property
     def positive(self) -> bool:
@@ -92,10 +97,13 @@ class Reply:
 
     @property
     def words(self) -> str:
-        """The text on one line, without an enhanced status code of its own class in front."""
+        """The text on one line, without an enhanced status code of its own class in front.
+
+        What a terminal would obey is escaped.
+        """
         flat = " ".join(self.text.split())
         found = self._own_enhanced(flat)
-        return flat if found is None else flat[found.end() :].strip()
+        return _printable(flat if found is None else flat[found.end() :].strip())
 
     def _own_enhanced(self, text: str) -> re.Match[str] | None:
         found = _ENHANCED.match(text)

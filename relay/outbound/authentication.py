@@ -6,6 +6,7 @@ Called for a session whose certificate was verified, by nobody but `Admitted`.
 from __future__ import annotations
 
 import base64
+import re
 from typing import Final, assert_never
 
 from relay.core.email_relays import AuthMechanism, Credentials
@@ -16,6 +17,8 @@ from relay.outbound.exchange import Exchange
 
 _GO_ON: Final = 334
 _DONE: Final = 235
+_MECHANISM: Final = re.compile(r"[A-Za-z0-9_-]{1,20}")
+"""RFC 4422 section 3.1, in any case."""
 _LONGEST_LINE: Final = 510
 """Octets of a command; a longer response waits for the host's 334 (RFC 4954 section 4)."""
 
@@ -79,5 +82,6 @@ def _encoded(octets: bytes) -> bytes:
 def _not_offered(mechanism: AuthMechanism, offered: str | None) -> str:
     if offered is None:
         return "the host does not offer AUTH"
-    offers = " ".join(offered.split()) or "none"
+    # Words of any other shape are no mechanisms, and a host may put anything there.
+    offers = " ".join(word for word in offered.split() if _MECHANISM.fullmatch(word)) or "none"
     return f"the host does not offer AUTH {mechanism.value}; mechanisms: {offers}"

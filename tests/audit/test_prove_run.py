@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import ssl
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from prove_harness import SmallClient, proven, verdicts
 from relay.audit.proof import Reported, ScenarioProof, Told, Verdict
 from relay.audit.prove import Prover
 from relay.audit.prove_sender import (
+    Login,
     OutsideSender,
     RelaySender,
     marked_messages,
@@ -187,6 +189,35 @@ async def test_what_receivers_forget_is_remembered(lab: Lab) -> None:
     sender = LeaksAndIsForgotten(lab)
     found = await proven(lab, sender, "expired", progress=sender.watch)
     assert verdicts(found) == {"good": Verdict.ENFORCED, "expired": Verdict.LEAKED}
+
+
+async def test_what_a_relay_says_is_printable_and_holds_no_password(lab: Lab) -> None:
+    login = Login(username="ann", password="opensesame")
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 relay.test\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"EHLO"):
+                writer.write(b"250-relay.test\r\n250 AUTH PLAIN\r\n")
+            else:
+                said = line.split()[-1]
+                heard = base64.b64decode(said).replace(b"\0", b" ")
+                writer.write(b"535 5.7.8 \x1b[31m\xff not " + said + b" nor " + heard + b"\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    async with server:
+        sender = RelaySender(
+            host="127.0.0.1",
+            port=server.sockets[0].getsockname()[1],
+            wait=timedelta(seconds=20),
+            login=login,
+            may_log_in_clear=True,
+        )
+        found = await proven(lab, sender)
+    reported = found["good"].reported
+    assert reported is not None
+    assert reported.text == (r"535 5.7.8 \x1b[31m\udcff not [redacted] nor ann [redacted]")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,14 @@ def test_a_reply_for_people_holds_nothing_that_a_terminal_obeys() -> None:
     assert str(reply) == r"(no code) a\x00b c\x1b[31m"
 
 
+@pytest.mark.parametrize("text", ["5.1.1 no\x1b[2J\u202eway\x00", "\x9b31m 5.1.1 =1+1", "\udcff"])
+def test_a_hosts_words_as_a_code_of_ours_hold_nothing_that_a_terminal_obeys(text: str) -> None:
+    refusal = PeerRefusal(reply=Reply(code=550, text=text), stage=Stage.RCPT)
+    entry = SALESFORCE.entry(refusal)
+    assert str(entry).isprintable()
+    assert entry.text.startswith(("no\\x1b[2J\\u202eway\\x00", "\\x9b31m", "\\udcff"))
+
+
 def test_an_incomplete_book_is_refused() -> None:
     with pytest.raises(ValueError, match="no entry for queue-expired"):
         CodeBook(

@@ -144,6 +144,10 @@ async def test_a_connection_lost_in_auth(relay: Relay, honest: ssl.SSLContext) -
         (EVERYTHING, "the host does not offer AUTH"),
         ((*EVERYTHING, "AUTH"), "the host does not offer AUTH LOGIN; mechanisms: none"),
         (
+            (*EVERYTHING, "AUTH \x1b[2J\x07 PLAIN \u202e <b>"),
+            "the host does not offer AUTH LOGIN; mechanisms: PLAIN",
+        ),
+        (
             (*EVERYTHING, "AUTH PLAIN XOAUTH2"),
             "the host does not offer AUTH LOGIN; mechanisms: PLAIN XOAUTH2",
         ),
