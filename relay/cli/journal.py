@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, TypeVar
 
 import typer
 
 from relay.cli.console import ExitCode, console, fail, print_json
+from relay.cli.progress import Update, progress_bar
 from relay.cli.state import StateDir, StateOption
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ app = typer.Typer(
 
 SHOWN: Final = 20
 """Problems that are printed one by one."""
+_STEP: Final = 1000
+"""Lines between two moves of a bar."""
+_Line = TypeVar("_Line", str, bytes)
 
 
 @app.command("check")
@@ -39,8 +43,11 @@ def check(
     from relay.journal.checking import check_journal
 
     path = StateDir.of(state).journal
-    with _errors(path):
-        found = check_journal(path)
+    with (
+        _errors(path),
+        progress_bar(console(stderr=True), "checking", total=None, as_json=as_json) as update,
+    ):
+        found = check_journal(path, lambda records: update(advance=records))
     if as_json:
         print_json(to_json(found))
     else:
@@ -105,9 +112,15 @@ def export(
     from relay.journal.transfer import export_lines
 
     path = StateDir.of(state).journal
-    with _errors(path), _target(output) as out:
+    # A bar between the lines of a terminal could not be read.
+    shown = output is not None or not sys.stdout.isatty()
+    with (
+        _errors(path),
+        _target(output) as out,
+        progress_bar(console(stderr=True), "exporting", total=None, as_json=not shown) as update,
+    ):
         count = 0
-        for line in export_lines(path):
+        for line in _told(export_lines(path), update):
             out.write(f"{line}\n".encode("ascii"))
             count += 1
     if output is not None:
@@ -138,9 +151,13 @@ def import_journal(
     from relay.journal.transfer_reading import batches, look_at
 
     path = StateDir.of(state).journal
+    err = console(stderr=True)
     try:
-        with file.open("rb") as lines:
-            found = look_at(lines)
+        with (
+            file.open("rb") as lines,
+            progress_bar(err, "reading the export", total=None, as_json=False) as update,
+        ):
+            found = look_at(_told(lines, update))
     except OSError as error:
         fail(f"{file}: {error.strerror or error}")
     if found.problems:
@@ -156,10 +173,15 @@ def import_journal(
             f"nothing was imported: {found.queued} recipients are still queued in this file",
             hint="A relay here would send to them too; --with-queue if the other one does not.",
         )
-    with _errors(path), file.open("rb") as lines:
+    total = sum(found.counts.values()) + 2
+    with (
+        _errors(path),
+        file.open("rb") as lines,
+        progress_bar(err, "importing", total=total, as_json=False) as update,
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            import_batches(path, batches(lines))
+            import_batches(path, batches(_told(lines, update)))
         except JournalLocked:
             raise
         except JournalError as error:
@@ -168,6 +190,14 @@ def import_journal(
         f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found.counts.items()
     )
     typer.echo(f"imported: {told}")
+
+
+def _told(lines: Iterable[_Line], update: Update) -> Iterator[_Line]:
+    """Yield lines, and tell now and then how many there were."""
+    for number, line in enumerate(lines, 1):
+        yield line
+        if not number % _STEP:
+            update(advance=_STEP)
 
 
 def _size(octets: int) -> str:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from relay.cli.console import fail
+from relay.cli.console import console, fail
 from relay.cli.moments import FORMS, moment
+from relay.cli.progress import progress_bar
 from relay.cli.reading import reading
 from relay.cli.state import StateOption
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from relay.formats.email_log import LogRow
     from relay.journal.api import JournalReader, MessageRecord
 
@@ -58,7 +61,9 @@ def export(
     with reading(state, hint="`relay messages list` shows what there is.") as journal:
         from relay.formats.email_log_order import in_order
 
-        found = in_order(_records(journal), since=begin, until=end)
+        # A bar between the rows of a terminal could not be read.
+        shown = not as_json and (output is not None or not sys.stdout.isatty())
+        found = in_order(_records(journal, begin, shown=shown), since=begin, until=end)
         with _target(output) as out:
             count = _write(out, found, as_json=as_json)
     if output is not None:
@@ -67,11 +72,19 @@ def export(
         typer.echo("No events in that time; `relay messages list` shows what there is.", err=True)
 
 
-def _records(journal: JournalReader) -> Iterator[MessageRecord]:
-    after = None
-    while page := journal.records(PAGE, after=after):
-        yield from page
-        after = page[-1].envelope.id
+def _records(
+    journal: JournalReader, since: datetime | None, *, shown: bool
+) -> Iterator[MessageRecord]:
+    """Yield all messages of which anything happened since, and maybe others; tell how far it is."""
+    total = None if since else journal.counts().messages
+    with progress_bar(
+        console(stderr=True), "reading the journal", total=total, as_json=not shown
+    ) as update:
+        after = None
+        while page := journal.records(PAGE, after=after, since=since, events=True):
+            yield from page
+            update(advance=len(page))
+            after = page[-1].envelope.id
 
 
 def _write(out: TextIO, found: Iterator[LogRow], *, as_json: bool) -> int:

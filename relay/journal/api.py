@@ -261,13 +261,15 @@ class JournalReader(Protocol):
         *,
         after: str | None = None,
         since: datetime | None = None,
+        events: bool = False,
         sessions: bool = True,
     ) -> tuple[MessageRecord, ...]:
         """Return messages with everything that is known of them, the oldest first.
 
         At most `limit`, and those newer than the message `after` where it is given; else from the
         first one on that was received at `since` or later, behind which older ones may stand where
-        the clock was put back. Without `sessions`, which are most of what there is to read, records
+        the clock was put back. With `events`, from the first one on that was received, tried or
+        bounced then or later. Without `sessions`, which are most of what there is to read, records
         have none.
         """
         ...

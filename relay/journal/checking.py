@@ -23,6 +23,8 @@ from relay.journal.schema import connect_reader
 from relay.journal.sqlite_errors import journal_error
 
 _R = TypeVar("_R", Session, Attempt, Bounce)
+_TOLD: Final = 1000
+"""Records between two words of how far a check is."""
 _STATES: Final = frozenset(state.value for state in RecipientState)
 
 
@@ -54,11 +56,14 @@ class Soundness:
 class _Check:
     """Counts and collects while it looks at one part after the other."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, looked: Callable[[int], None]
+    ) -> None:
         self._connection = connection
         self._query = connection.execute
         self._files = BodyFiles(path)
         self._path = path
+        self._looked = looked
         self.damages: list[Damage] = []
         self.counts = dict.fromkeys(("messages", "sessions", "attempts", "bounces", "octets"), 0)
 
@@ -82,6 +87,11 @@ class _Check:
                     self.damages.append(found)
         return Soundness(**self.counts, damages=tuple(self.damages), left_over=self._left_over())
 
+    def _count(self, kind: str) -> None:
+        self.counts[kind] += 1
+        if not self.counts[kind] % _TOLD:
+            self._looked(_TOLD)
+
     def _file(self) -> Iterator[Damage]:
         for (found,) in self._query("PRAGMA integrity_check"):
             if found != "ok":
@@ -101,7 +111,7 @@ class _Check:
             "LEFT JOIN contents c ON c.message = m.sequence ORDER BY m.sequence"
         )
         for sequence, own, record, stored in rows:
-            self.counts["messages"] += 1
+            self._count("messages")
             where = f"message {own}"
             content = stored
             if stored is None:
@@ -173,17 +183,17 @@ class _Check:
 
     def _sessions(self) -> Iterator[Damage]:
         for own, record in self._query("SELECT id, record FROM sessions ORDER BY sequence"):
-            self.counts["sessions"] += 1
+            self._count("sessions")
             yield from _record(Session, own, record)
 
     def _attempts(self) -> Iterator[Damage]:
         for own, record, message in self._of_messages("attempts"):
-            self.counts["attempts"] += 1
+            self._count("attempts")
             yield from _record(Attempt, own, record, message=message)
 
     def _bounces(self) -> Iterator[Damage]:
         for own, record, message in self._of_messages("bounces"):
-            self.counts["bounces"] += 1
+            self._count("bounces")
             yield from _record(Bounce, own, record, message=message)
 
     def _of_messages(self, table: str) -> Iterator[tuple[Any, ...]]:
@@ -206,11 +216,12 @@ def _record(kind: type[_R], own: str, text: str, *, message: str | None = None) 
         yield Damage(where=where, what=f"stands with message {message}, not its own")
 
 
-def check_journal(path: Path) -> Soundness:
+def check_journal(path: Path, looked: Callable[[int], None] = lambda _: None) -> Soundness:
     """Look at all of a journal; raise NoJournal, JournalVersion or JournalError.
 
+    `looked` is told of records looked at, many at a time.
     A file that can be opened but is damaged raises nothing: the damages say so.
     """
     with closing(connect_reader(path)) as connection:
         connection.execute("BEGIN")
-        return _Check(connection, path).run()
+        return _Check(connection, path, looked).run()

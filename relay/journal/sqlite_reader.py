@@ -120,20 +120,16 @@ class SqliteReader:
         *,
         after: str | None = None,
         since: datetime | None = None,
+        events: bool = False,
         sessions: bool = True,
     ) -> tuple[MessageRecord, ...]:
         with self._snapshot() as query:
             begin = 0 if after is None else resolve(query, "messages", after)
             if after is None and since is not None:
-                ((first,),) = query(
-                    # Without the plus sign, SQLite walks the table up to the first that fits.
-                    "SELECT min(+sequence) FROM messages "
-                    "WHERE json_extract(record, '$.received_at') >= ?",
-                    since.astimezone(UTC).isoformat(),
-                )
+                first = _first_since(query, since, events=events)
                 if first is None:
                     return ()
-                begin = int(first) - 1
+                begin = first - 1
             rows = query(
                 "SELECT sequence, record FROM messages WHERE sequence > ? "
                 "ORDER BY sequence LIMIT ?",
@@ -382,6 +378,23 @@ class SqliteReader:
                     self._connection.execute("ROLLBACK")
             except sqlite3.Error as error:
                 raise journal_error(error, self._path) from error
+
+
+def _first_since(query: Query, since: datetime, *, events: bool) -> int | None:
+    """Return the sequence number of the first message that was received since, None for none.
+
+    With `events`, of which anything happened since.
+    """
+    # Without the plus sign, SQLite walks the table up to the first that fits.
+    found = ["SELECT min(+sequence) FROM messages WHERE json_extract(record, '$.received_at') >= ?"]
+    if events:
+        found += [
+            "SELECT min(message) FROM attempts WHERE json_extract(record, '$.ended_at') >= ?",
+            "SELECT min(message) FROM bounces WHERE json_extract(record, '$.at') >= ?",
+        ]
+    moment = since.astimezone(UTC).isoformat()
+    firsts = [query(sql, moment)[0][0] for sql in found]
+    return min((int(first) for first in firsts if first is not None), default=None)
 
 
 def code_parts(code: str) -> tuple[str | None, str | None]:

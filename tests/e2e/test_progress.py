@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import record_builders as build
 from e2e_command import RELAY, environment
+
+from relay.journal.api import Batch, NewMessage, RecipientState
+from relay.journal.sqlite_journal import open_journal
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
 PROBED = ("what-if", "lab.test", "--from", "preferred", "--to", "required", "--probe")
@@ -58,3 +64,30 @@ def test_a_bar_is_shown_to_people_and_not_beside_json(
     result, shown = on_a_terminal(tmp_path, *words, "--json")
     assert json.loads(result)
     assert shown == ""
+
+
+async def one_message(state: Path) -> None:
+    octets = b"Subject: x\r\n\r\nHi\r\n"
+    envelope = build.envelope(size=len(octets), sha256=sha256(octets).hexdigest())
+    message = NewMessage(
+        envelope=envelope, content=octets, state=RecipientState.DELIVERED, next_at=None
+    )
+    async with open_journal(state / "journal.sqlite3", bounce_lines=None) as journal:
+        await journal.writer.write(Batch(messages=(message,)))
+
+
+def test_reading_a_journal_is_shown_to_people(tmp_path: Path) -> None:
+    exported, log = str(tmp_path / "export.jsonl"), str(tmp_path / "log.csv")
+    elsewhere = str(tmp_path / "elsewhere")
+    asyncio.run(one_message(tmp_path))
+    for words, bar in (
+        (("log", "export", "-o", log), "reading the journal"),
+        (("journal", "check"), "checking"),
+        (("journal", "export", "-o", exported), "exporting"),
+        (("journal", "import", exported, "--state", elsewhere), "importing"),
+    ):
+        result, shown = on_a_terminal(tmp_path, *words)
+        assert bar in shown
+        assert bar not in result
+    for words in (("log", "export", "--json"), ("journal", "check", "--json")):
+        assert on_a_terminal(tmp_path, *words)[1] == ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_records import NOON, a_bounce, a_message, a_session, an_attempt
+from journal_records import NOON, a_bounce, a_message, a_session, an_attempt, an_envelope
 
 from relay.core.evidence import HandshakeFailed, HandshakeProblem
 from relay.core.outcomes import Delivered
@@ -145,6 +145,34 @@ def test_events_come_in_the_order_of_time_and_resume_at_any_position(
         again = Position.parse(str(event.position))
         assert browser.events(again, 100) == every[at + 1 :]
     assert browser.events(Position(), 2) == every[:2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "messages"),
+    [
+        ({"domain": "Bank.test"}, {1}),
+        ({"domain": "other.test"}, {2}),
+        ({"domain": "nowhere.test"}, set()),
+        ({"message": an_envelope(2).id}, {2}),
+        ({"message": an_envelope(2).id, "domain": "bank.test"}, set()),
+        ({"message": "m-unknown"}, set()),
+    ],
+)
+def test_events_of_one_message_or_domain_alone(
+    browser: SqliteBrowser, asked: dict[str, str], messages: set[int]
+) -> None:
+    ids = {an_envelope(number).id for number in messages}
+    every = browser.events(Position(), 100)
+    wanted = [event.record for event in every if _message_of(event.record) in ids]
+    found = browser.events(Position(), 100, **asked)
+    assert [event.record for event in found] == wanted
+    for at, event in enumerate(found):
+        later = browser.events(event.position, 100, **asked)
+        assert [again.record for again in later] == wanted[at + 1 :]
+
+
+def _message_of(record: Envelope | Attempt | Bounce) -> str:
+    return record.id if isinstance(record, Envelope) else record.message_id
 
 
 async def test_a_position_outlives_what_is_deleted(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import record_builders as build
 from journal_records import (
     NOON,
     a_bounce,
@@ -30,6 +31,7 @@ from relay.journal.api import (
     RecipientStatus,
     RecipientUpdate,
 )
+from relay.journal.bodies import SMALL
 from relay.journal.sqlite_journal import SqliteJournal, open_journal
 
 
@@ -122,6 +124,54 @@ async def test_records_since_a_time_begin_there(journal: SqliteJournal) -> None:
     assert since(times[3]) == ids[3:]
     assert since(times[3] + timedelta(microseconds=1)) == []
     assert since(times[1], after=ids[1]) == ids[2:]
+
+
+async def test_records_with_events_since_a_time_begin_with_the_first_of_them(
+    journal: SqliteJournal,
+) -> None:
+    late = NOON + timedelta(hours=5)
+    await journal.writer.write(
+        Batch(
+            messages=tuple(a_message(number, received_at=NOON) for number in (1, 2, 3, 4)),
+            attempts=(an_attempt(1, message=2, ended_at=late),),
+            bounces=(a_bounce(1, message=3, at=late + timedelta(hours=1)),),
+        )
+    )
+
+    def since(at: datetime, **asked: Any) -> list[str]:
+        found = journal.reader.records(9, since=at, events=True, **asked)
+        return [record.envelope.id for record in found]
+
+    ids = [an_envelope(number).id for number in range(1, 5)]
+    assert since(NOON) == ids
+    assert since(late) == ids[1:]
+    assert since(late, after=ids[1]) == ids[2:]
+    assert since(late + timedelta(microseconds=1)) == ids[2:]
+    assert since(late + timedelta(hours=2)) == []
+    assert journal.reader.records(9, since=late) == ()
+
+
+async def test_contents_are_read_together_wherever_they_stand(journal: SqliteJournal) -> None:
+    small, big = b"Subject: x\r\n\r\nhi\r\n", b"Subject: x\r\n\r\n" + b"x" * (SMALL + 1)
+    for number, content in enumerate((small, big, small), 1):
+        await journal.writer.write(Batch(messages=(a_message(number, content=content),)))
+    read, ids = journal.reader, [an_envelope(number).id for number in range(1, 4)]
+    assert read.contents([*ids, "m-unknown"]) == dict(zip(ids, (small, big, small), strict=True))
+    assert read.sequences() == (1, 2, 3)
+    await journal.writer.write(Batch(deletions=(Deletion(messages=(ids[0],)),)))
+    assert read.contents(ids[:2]) == {ids[1]: big}
+    assert read.contents([]) == {}
+    assert read.sequences() == (2, 3)
+
+
+async def test_messages_that_bounced_are_those_that_were_counted(journal: SqliteJournal) -> None:
+    for number in range(1, 4):
+        await journal.writer.write(a_story(number))
+    assert journal.reader.bounced_messages() == frozenset()
+    counted = build.view(reason="550 5.1.1 no such user", is_bounced=True)
+    bounce = a_bounce(9, message=2, salesforce=counted)
+    await journal.writer.write(Batch(bounces=(bounce,)))
+    assert journal.reader.bounced_messages() == {an_envelope(2).id}
 
 
 async def test_arrivals_are_listed_by_number_whatever_was_deleted(journal: SqliteJournal) -> None:
@@ -389,6 +439,7 @@ async def test_no_query_walks_a_table(
     read.arrivals(5, after=1)
     read.records(5, since=NOON)
     read.envelopes([an_envelope(1).id])
+    read.contents([an_envelope(1).id])
     read.find_by_message_id_header("<1@crm.test>")
     read.attempts_of("latest", everyone)
     read.bounces(5)
