@@ -21,6 +21,7 @@ from relay.cli.reloaded import ReloadOutcome, ReloadReport, read_report
 
 if TYPE_CHECKING:
     from relay.engine.relay import Relay
+    from relay.web.served import Kept
 
 PAUSE: Final = 0.05
 """Seconds between two looks for the report."""
@@ -72,10 +73,13 @@ class Reloading:
             report.write(self._report_file)
         return report
 
-    async def problems(self) -> tuple[str, ...]:
-        """Do so with the policy alone; return what keeps its file from being used, a line each."""
-        async with self._one_at_a_time:
-            return (await reload_policy(self._relay, self._policy)).problems
+    async def kept(self) -> Kept:
+        """Do the same for the management port; return what keeps each file from being used."""
+        from relay.web.served import Kept
+
+        report = await self.report()
+        scripts = () if report.lab_script is None else report.lab_script.problems
+        return Kept(policy=report.problems, scripts=scripts)
 
 
 async def reload_policy(relay: Relay, file: Path) -> ReloadReport:

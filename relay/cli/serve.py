@@ -272,7 +272,7 @@ def _run(
                         contacts=ContactsStore(where.contacts),
                         live=live,
                         policy_file=policy_file,
-                        reload=reloading.problems,
+                        reload=reloading.kept,
                     )
                     ready = _readiness(relay, where)
                     async with (

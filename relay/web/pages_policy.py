@@ -24,7 +24,7 @@ from relay.tls.trust import TrustError
 from relay.web.pages_kit import Pages, form_of, see_other
 from relay.web.policy_routes import policy_json
 from relay.web.posted_policy import problems_of, read_posted
-from relay.web.served import ServedRelay
+from relay.web.served import Kept, ServedRelay
 from relay.web.what_if_routes import what_if
 
 MESSAGES: Final = 2000
@@ -56,12 +56,10 @@ def policy_pages(served: ServedRelay, pages: Pages) -> APIRouter:
 
     @router.post("/policy/reload")
     async def reload() -> Response:
-        problems = list(await served.reload())
-        if not problems:
+        kept = await served.reload()
+        if kept == Kept():
             return see_other("/policy")
-        return await pages.answer(
-            lambda: _page(served, pages, {}, None, kept=problems), here="/policy"
-        )
+        return await pages.answer(lambda: _page(served, pages, {}, None, kept=kept), here="/policy")
 
     return router
 
@@ -72,9 +70,9 @@ def _page(
     given: Mapping[str, str],
     draft: str | None,
     *,
-    kept: list[str] | None = None,
+    kept: Kept | None = None,
 ) -> Response:
-    """Return the page; `draft` is what somebody wrote, `kept` why a reload changed nothing."""
+    """Return the page; `draft` is what somebody wrote, `kept` what a reload left as it was."""
     in_force: Any = policy_json(served)
     text = draft if draft is not None else in_force["text"] or ""
     octets = text.encode("utf-8", "replace")
@@ -102,7 +100,7 @@ def _page(
         unexplained=unexplained,
         report=report,
         unknown=unknown,
-        kept=kept or [],
+        kept=kept or Kept(),
         examples=tuple(setting.label for setting in TlsSetting),
     )
 

@@ -6,7 +6,7 @@ of the request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Annotated, Final
 
@@ -97,6 +97,17 @@ def posted(served: ServedRelay, octets: bytes) -> Policy:
     )
 
 
+def _refusal(kind: ProblemKind, problems: Sequence[str]) -> ProblemError:
+    return ProblemError(
+        Refusal(
+            kind=kind,
+            detail=f"Problems of the files that were read again: {len(problems)}.",
+            next="Mend each of them in its file and reload again.",
+            also={"problems": list(problems)},
+        )
+    )
+
+
 def policy_router(served: ServedRelay) -> APIRouter:
     """Return the routes below `/policy`."""
     router = APIRouter(prefix="/policy", tags=["policy"])
@@ -143,16 +154,15 @@ def policy_router(served: ServedRelay) -> APIRouter:
         "/reload", responses={200: json_answer("In force.", "PolicyInForce"), 409: PROBLEM}
     )
     async def reload() -> Response:
-        """Read the policy's file again; with problems the policy of before stays in force."""
-        if problems := await served.reload():
-            raise ProblemError(
-                Refusal(
-                    kind=ProblemKind.POLICY_KEPT,
-                    detail=f"Problems of the policy's file: {len(problems)}.",
-                    next="Mend each of them in the file and reload again.",
-                    also={"problems": list(problems)},
-                )
-            )
+        """Read the policy's file again, and that of the fault scripts where there is one.
+
+        A file with problems leaves in force what was before; neither waits for the other.
+        """
+        kept = await served.reload()
+        if kept.policy:
+            raise _refusal(ProblemKind.POLICY_KEPT, (*kept.policy, *kept.scripts))
+        if kept.scripts:
+            raise _refusal(ProblemKind.SCRIPTS_KEPT, kept.scripts)
         return await json_document(lambda: policy_json(served))
 
     return router

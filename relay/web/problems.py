@@ -36,6 +36,7 @@ class ProblemKind(Enum):
     BAD_SCRIPTS = "bad-scripts"
     BAD_POLICY = "bad-policy"
     POLICY_KEPT = "policy-kept"
+    SCRIPTS_KEPT = "scripts-kept"
     NOTHING_HAPPENED = "nothing-happened"
     SOMETHING_HAPPENED = "something-happened"
     TOO_MANY_WAITING = "too-many-waiting"
@@ -90,6 +91,9 @@ _MEANINGS: Final[Mapping[ProblemKind, _Meaning]] = MappingProxyType(
         ),
         ProblemKind.POLICY_KEPT: _Meaning(
             HTTPStatus.CONFLICT, "The policy of before stays in force"
+        ),
+        ProblemKind.SCRIPTS_KEPT: _Meaning(
+            HTTPStatus.CONFLICT, "The fault scripts of before stay in force"
         ),
         ProblemKind.NOTHING_HAPPENED: _Meaning(
             HTTPStatus.REQUEST_TIMEOUT, "It did not happen in that time"

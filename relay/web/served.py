@@ -13,8 +13,21 @@ from relay.journal.browsing import SqliteBrowser
 from relay.journal.contacts_store import ContactsStore
 from relay.web.live import Live
 
-Reload = Callable[[], Awaitable[tuple[str, ...]]]
-"""Reads the policy's file again; returns what keeps it from being used, nothing where it is."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What keeps a file from being used that was read again, a line each; empty where it is used.
+
+    `policy` is of the policy's file, `scripts` of the fault scripts', where the relay was started
+    with one. Neither file waits for the other.
+    """
+
+    policy: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+
+
+Reload = Callable[[], Awaitable[Kept]]
+"""Reads all files again that the relay was started with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +35,8 @@ class ServedRelay:
     """What routes work on.
 
     `journal` is a reader of the port's own, to be used in threads, so that a long search holds up
-    no mail. `policy_file` is the file that the relay was started with, which `reload` reads; no
-    request names another one.
+    no mail. `policy_file` is the file that the relay was started with; no request names another
+    one.
     """
 
     relay: Relay

@@ -77,8 +77,9 @@ async def relay_port(
     *,
     access: Access | None = None,
     live: Live | None = None,
+    scripts: Path | None = None,
 ) -> AsyncIterator[Port]:
-    """Serve a relay of its own under a policy's text."""
+    """Serve a relay of its own under a policy's text; `scripts` is its file of fault scripts."""
     folder = directory / "policies"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "test.yaml"
@@ -96,12 +97,9 @@ async def relay_port(
         Lab(authority, now=lambda: datetime.now(UTC)) as lab,
         Relay(load_policy(file), options, lab=lab, writes=live, channels=(live,)) as relay,
     ):
+        from relay.cli.reloading import Reloading
 
-        async def reload() -> tuple[str, ...]:
-            from relay.cli.reloading import reload_policy
-
-            return (await reload_policy(relay, file)).problems
-
+        reloading = Reloading(relay, file, directory / "reload.json", scripts=scripts)
         with contextlib.closing(open_browser(journal)) as browser:
             served = ServedRelay(
                 relay=relay,
@@ -109,7 +107,7 @@ async def relay_port(
                 contacts=ContactsStore(directory / "contacts.sqlite3"),
                 live=live,
                 policy_file=file,
-                reload=reload,
+                reload=reloading.kept,
             )
             bound = bind("127.0.0.1", 0)
             app = management_app(

@@ -64,6 +64,42 @@ async def test_reload_puts_the_file_in_force_or_keeps_the_policy(port: Port) -> 
     assert explained["setting"] == TlsSetting.OFF.value
 
 
+SCRIPT = "scripts: [{scenario: good, rules: [{phase: data, reply: 451 4.3.0 busy}]}]\n"
+
+
+async def test_reload_reads_the_fault_scripts_too(tmp_path: Path, authority: LabAuthority) -> None:
+    """As SIGHUP and `relay policy reload` do; neither file waits for the other."""
+    scripts = tmp_path / "flaky.yaml"
+    scripts.write_text(SCRIPT)
+    async with relay_port(tmp_path, authority, scripts=scripts) as port:
+
+        async def scripted() -> list[str]:
+            return [each["scenario"] for each in await port.get("/lab/scripts")]
+
+        assert await scripted() == []
+        await port.ask("POST", "/policy/reload")
+        assert await scripted() == ["good"]
+        scripts.write_text(SCRIPT.replace("good", "nobody"))
+        port.policy_file.write_text("tls: Off\n")
+        problem = await port.ask("POST", "/policy/reload", status=409)
+        assert problem["type"].endswith(":scripts-kept")
+        assert "flaky.yaml:1:22:" in problem["problems"][0]
+        assert await scripted() == ["good"]
+        assert (await port.get("/policy"))["in_force"] is True
+        page = await port.client.post("/policy/reload")
+        assert "The fault scripts of before stay in force" in page.text
+        assert "The policy of before" not in page.text
+        port.policy_file.write_text("tls: Nonsense\n")
+        problem = await port.ask("POST", "/policy/reload", status=409)
+        assert problem["type"].endswith(":policy-kept")
+        assert len(problem["problems"]) == 2
+        scripts.write_text(SCRIPT.replace("good", "expired"))
+        page = await port.client.post("/policy/reload")
+        assert "The policy of before stays in force" in page.text
+        assert "The fault scripts of before" not in page.text
+        assert await scripted() == ["expired"]
+
+
 async def test_lint_tells_every_problem_of_a_draft_with_its_place(port: Port) -> None:
     draft = "tls: Requird\nrules:\n  - {match: bank.test, tls: Offf}\n"
     found = await port.ask("POST", "/policy/lint", content=draft)
