@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum, unique
 from typing import Final, Protocol
 
 from relay.audit.promises import KNOWN_GOOD, PROMISES, Promise
@@ -65,6 +66,17 @@ class ScenarioRecord:
     proof: ScenarioProof
 
 
+@unique
+class _HandOver(Enum):
+    """How far the message of a scenario is on its way to the relay under test."""
+
+    NOT_BEGUN = "not-begun"
+    """It never is begun where somebody else writes the messages."""
+    UNDER_WAY = "under-way"
+    ENDED = "ended"
+    """The relay said something of it, never got it, or the wait was over first."""
+
+
 @dataclass(slots=True)
 class _Case:
     """A scenario in progress; what its receiver saw before `since` was somebody else's doing."""
@@ -73,8 +85,7 @@ class _Case:
     since: datetime
     unavailable: str | None = None
     reported: Reported | None = None
-    sent: bool = False
-    handing_over: bool = False
+    hand_over: _HandOver = _HandOver.NOT_BEGUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +169,9 @@ class Prover:
         return tuple(self._record(case) for case in self._cases)
 
     async def _send_and_watch(self, cases: Sequence[_Case], is_over: _IsOver) -> None:
-        unsent = [case for case in cases if not case.sent]
+        unsent = [case for case in cases if case.hand_over is _HandOver.NOT_BEGUN]
         for case in unsent:
-            case.sent = case.handing_over = True
+            case.hand_over = _HandOver.UNDER_WAY
         async with asyncio.TaskGroup() as tasks:
             sending = [tasks.create_task(self._hand_over(case)) for case in unsent]
             await self._watch(cases, is_over)
@@ -176,7 +187,7 @@ class Prover:
         except NotHandedOverError as error:
             case.reported = Reported(by=Told.NOT_HANDED_OVER, text=str(error), final=False)
         finally:
-            case.handing_over = False
+            case.hand_over = _HandOver.ENDED
 
     async def _watch(self, cases: Sequence[_Case], is_over: _IsOver) -> None:
         """Return when nothing that comes can settle more, or when the wait is over."""
@@ -248,7 +259,7 @@ class Prover:
         )
 
     def _is_over(self, case: _Case, proof: ScenarioProof) -> bool:
-        if case.handing_over:
+        if case.hand_over is _HandOver.UNDER_WAY:
             return False
         if case.reported is not None and case.reported.by is Told.NOT_HANDED_OVER:
             return True
@@ -258,7 +269,8 @@ class Prover:
 
     def _is_over_or_good(self, case: _Case, proof: ScenarioProof) -> bool:
         """Whether the others may go, once the known-good message was handed over and is there."""
-        return self._is_over(case, proof) or (self._known_good and not case.handing_over)
+        there = self._known_good and case.hand_over is not _HandOver.UNDER_WAY
+        return there or self._is_over(case, proof)
 
     def _record(self, case: _Case) -> ScenarioRecord:
         sessions = self._sessions(case)
