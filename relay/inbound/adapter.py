@@ -209,7 +209,9 @@ class RelaySMTP(SMTP):
     async def _close(self) -> None:
         self._watchdog.stop()
         self._talk.abandon()
-        self._wire.close()
+        # Closed twice, a TLS transport of Python 3.11.2 can't be aborted any more.
+        if not self._wire.is_closing():
+            self._wire.close()
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
                 await self._lost.wait()

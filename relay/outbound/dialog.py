@@ -117,7 +117,9 @@ class Dialog(Alarmed, asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once all that was written is sent."""
-        self._transport.close()
+        # Closed twice, a TLS transport of Python 3.11.2 can't be aborted any more.
+        if not self._transport.is_closing():
+            self._transport.close()
 
     def abort(self) -> None:
         """Cut the connection at once."""

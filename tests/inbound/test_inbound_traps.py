@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from asyncio import sslproto
 
 import pytest
 from inbound_harness import TAKEN, HeldAnswer, House, OpenHouse, spoken
@@ -46,6 +47,27 @@ async def test_a_lost_connection_elsewhere_is_not_the_clients(open_house: OpenHo
     client = await house.connect()
     await client.begin_message()
     assert (await client.say(b".\r\n")).startswith("451 4.3.0 ")
+
+
+async def test_a_session_whose_tls_the_client_resets_is_recorded_by_every_python(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_it_is = sslproto._SSLProtocolTransport.abort  # type: ignore[attr-defined]
+
+    def as_in_3_11_2(transport: asyncio.Transport) -> None:
+        assert transport._ssl_protocol is not None, "closed twice"  # type: ignore[attr-defined]
+        as_it_is(transport)
+
+    monkeypatch.setattr(sslproto._SSLProtocolTransport, "abort", as_in_3_11_2)  # type: ignore[attr-defined]
+    client = await house.connect(ListenerKind.SMTPS)
+    await client.say("EHLO client.test")
+    client.writer.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+    )
+    client.writer.transport.abort()
+    async with asyncio.timeout(10):
+        session = await house.ended()
+    assert "EHLO client.test" in spoken(session)
 
 
 @pytest.mark.parametrize("how", ["reset", "half-close"])
