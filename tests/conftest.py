@@ -10,12 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Each module of the tests has a name of its own, so that all rooms can share their helpers.
 sys.path += [str(room) for room in sorted(Path(__file__).parent.iterdir()) if room.is_dir()]
 
 LOOP = "RELAY_TEST_LOOP"
 """The environment variable that names the event loop of all tests: asyncio (default) or uvloop."""
+
+# How long a busy machine takes to make an example, or to try it, tells nothing of the code. Under
+# CI the library has a profile of its own, which says the same and is repeatable.
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if not os.environ.get("CI"):
+    settings.load_profile("any-speed")
 
 UNPACKED_EXIM = Path(__file__).parents[1] / ".cache/exim/usr/sbin"
 """Where `tests/judges/unpack-exim` puts the judge that can't be installed beside Postfix."""
