@@ -9,6 +9,7 @@ from typing import Final
 from relay.audit.proof import Verdict
 from relay.audit.proof_file import Proof
 from relay.audit.prove import ScenarioRecord, promises_of
+from relay.audit.shown import is_about, verb_of
 from relay.formats.report import Cell, Mark, Report, ReportRow, Section
 from relay.lab.catalogue import SCENARIOS
 
@@ -111,11 +112,16 @@ def _because(record: ScenarioRecord) -> str:
 
 
 def _short(record: ScenarioRecord) -> str:
-    own = [s for s in record.sessions if s.receiver == record.marked.scenario]
-    octets = sum(session.data_octets for session in own)
-    if not octets:
-        return "nothing"
-    return "the message" if any(s.messages for s in own) else f"{octets} octets"
+    here = [s for s in record.sessions if s.receiver == record.marked.scenario]
+    own = [s for s in here if is_about(record.marked, s)]
+    if any(s.messages for s in own):
+        return "the message"
+    if octets := sum(session.data_octets for session in own):
+        return f"{octets} octets"
+    verbs = {verb_of(line) for session in own for line in session.transcript}
+    if verbs & {"MAIL", "RCPT"}:
+        return "the envelope"
+    return "credentials" if "AUTH" in verbs else "nothing"
 
 
 def _evidence(record: ScenarioRecord) -> Iterator[str]:

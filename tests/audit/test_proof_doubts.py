@@ -21,6 +21,10 @@ from proof_sessions import (
 )
 
 from relay.audit.proof import Reported, Told, Verdict
+from relay.audit.proof_file import Proof
+from relay.audit.proof_report import report
+from relay.audit.prove import ScenarioRecord
+from relay.audit.shown import Marked
 from relay.audit.tries import LINGER, Origins
 from relay.core.settings import TlsSetting
 from relay.core.transcripts import MAX_LINES
@@ -172,3 +176,41 @@ def test_the_known_good_message_alone_tells_where_the_sender_is() -> None:
     assert not LOCAL.has(replace(NOTHING, peer=STRANGER))
     assert not Origins.of([]).has(replace(NOTHING, peer="unknown"))
     assert judged(NOTHING, origins=Origins.of([]), until=AT).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("lines", "content", "received"),
+    [
+        (("EHLO a", "STARTTLS"), None, "nothing"),
+        (("EHLO a", "AUTH PLAIN AGEAYg=="), None, "credentials"),
+        (("EHLO a", *envelope()[:2]), None, "the envelope"),
+        (("EHLO a", *envelope(OTHER)), b"x", "nothing"),
+        (("EHLO a", *envelope()), MARK.encode(), "the message"),
+    ],
+)
+def test_a_report_says_what_was_received(
+    lines: tuple[str, ...], content: bytes | None, received: str
+) -> None:
+    one = session(*lines, content=content)
+    record = ScenarioRecord(
+        marked=Marked(scenario="expired", mark=MARK, recipient=f"{MARK}@x.lab.test"),
+        unavailable=None,
+        reported=FINAL,
+        sessions=(one,),
+        proof=judged(one),
+    )
+    shown = report(
+        Proof(
+            run="00000001",
+            claim=TlsSetting.REQUIRED_VERIFY,
+            promises_sha256="",
+            sender="somebody",
+            policy=None,
+            versions={},
+            started_at=AT,
+            ended_at=AT,
+            scenarios=(record,),
+        )
+    )
+    (row,) = shown.rows
+    assert row.cells[-1].text == received

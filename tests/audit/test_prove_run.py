@@ -137,6 +137,37 @@ async def test_marks_are_found_in_whatever_case_a_sender_leaves_them(lab: Lab) -
     assert marks_in(session) == {found["good"].marked.mark}
 
 
+async def visit(lab: Lab, scenario: str, source: str) -> None:
+    """Do as scanners do: greet, ask for TLS, and leave."""
+    place = await lab.address(scenario)
+    client = aiosmtplib.SMTP(
+        hostname=place.address, port=place.port, start_tls=False, source_address=(source, 0)
+    )
+    async with client:
+        await client.ehlo(hostname="scanner.example.org")
+        await client.execute_command(b"STARTTLS")
+
+
+async def test_visitors_from_elsewhere_settle_nothing(lab: Lab) -> None:
+    """Nobody mailed to `expired` yet; whoever looks in must not end the wait for that."""
+
+    @dataclass
+    class Visited(SmallClient):
+        async def send(self, marked: Marked) -> Reported | None:
+            if marked.scenario == "good":
+                return await super().send(marked)
+            for _ in range(4):
+                await visit(lab, "expired", "127.0.0.2")
+            return Reported(by=Told.OPERATOR, text="it gave up", final=True)
+
+    found = await proven(lab, Visited(lab), "expired", wait=timedelta(seconds=2))
+    record = found["expired"]
+    assert record.proof.verdict is Verdict.INCONCLUSIVE
+    assert record.proof.attempts == 0
+    assert "no connection of the sender's, and 4 of others" in record.proof.because
+    assert record.proof.evidence[0].count("127.0.0.2:") == 1
+
+
 @dataclass
 class FallsBackBehindItsWord(SmallClient):
     """Says that it gave up, and sends the message in clear text after that."""
