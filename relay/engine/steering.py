@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from relay.core.clock import Clock
 from relay.engine.queue import Queue
@@ -19,6 +20,8 @@ from relay.journal.api import (
     RecipientUpdate,
 )
 
+PORTION: Final = 500
+"""Messages that are deleted in one transaction at most."""
 Doomed = Callable[[], Mapping[str, tuple[RecipientStatus, ...]]]
 """Reads the ids of messages to delete, each with where its recipients stand."""
 
@@ -81,10 +84,10 @@ class Steering:
         return Retried(message_id=found, recipients=queued)
 
     async def delete(self, doomed: Doomed, *, unused_sessions: bool = False) -> Deleted:
-        """Delete messages with all that is known of them.
+        """Delete messages with all that is known of them, a portion at a time.
 
         `doomed` is called in a thread. `unused_sessions` as in `Deletion`. Raises JournalError, and
-        whatever `doomed` raises.
+        whatever `doomed` raises; after a JournalError a part of the messages may be gone.
         """
         with self._queue.holding():
             in_hand = self._queue.in_hand
@@ -94,10 +97,13 @@ class Steering:
                 for own, statuses in found.items()
                 if own in in_hand or any(s.state is RecipientState.INLINE for s in statuses)
             )
-            gone = tuple(own for own in found if own not in set(busy))
-            if gone or unused_sessions:
-                deletion = Deletion(messages=gone, unused_sessions=unused_sessions)
-                await self._writer.write(Batch(deletions=(deletion,)))
+            kept = frozenset(busy)
+            gone = tuple(own for own in found if own not in kept)
+            # New mail would wait for as long as one transaction takes.
+            for begin in range(0, len(gone), PORTION):
+                await self._delete(Deletion(messages=gone[begin : begin + PORTION]))
+            if unused_sessions:
+                await self._delete(Deletion(messages=(), unused_sessions=True))
         return Deleted(
             deleted=len(gone),
             undelivered=tuple(
@@ -108,6 +114,9 @@ class Steering:
             ),
             in_hand=busy,
         )
+
+    async def _delete(self, deletion: Deletion) -> None:
+        await self._writer.write(Batch(deletions=(deletion,)))
 
     async def check(self) -> None:
         """Return when the journal was written to and it is on disk; raise JournalError."""
