@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
 from OpenSSL import crypto
+
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for extensions that it can't read, or won't."""
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -34,11 +42,11 @@ def _folded(value: str | bytes) -> str:
 def extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
     """Return an extension's value; None when it is absent or its encoding cannot be read.
 
-    `relay.tls.checks.malformed` reports the latter.
+    `relay.tls.purpose.extension_faults` reports the latter.
     """
     try:
         return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return None
 
 

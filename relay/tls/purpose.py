@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from relay.core.faults import FaultKind, TlsFault
 from relay.tls.describe import listed
 from relay.tls.path import CertificationPath
-from relay.tls.pool import extension
+from relay.tls.pool import UNREADABLE, extension
 
 _SERVER: Final = frozenset(
     {
@@ -82,7 +82,7 @@ def extension_faults(path: CertificationPath) -> Iterator[TlsFault]:
     for certificate in path.below_anchor:
         try:
             extensions = tuple(certificate.extensions)
-        except (ValueError, x509.DuplicateExtension):
+        except UNREADABLE:
             detail = f"{path.about(certificate)}its extensions cannot be read"
             yield TlsFault(kind=FaultKind.CERTIFICATE_INVALID, detail=detail)
             continue
