@@ -167,10 +167,11 @@ def _finish(
     """
     from relay.audit.proof_file import dump
     from relay.audit.proof_report import report
+    from relay.journal.whole_files import write_whole
 
     if save is not None:
         try:
-            save.write_text(dump(proof), encoding="utf-8")
+            write_whole(save, dump(proof).encode())
         except OSError as error:
             fail(f"can't write {save}: {error.strerror}")
     deliver(report(proof), _plain(proof), as_json=as_json, junit=junit, html=html)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -54,6 +55,27 @@ def test_a_proof_that_was_left_alone_is_verified(
     done = relay(proof[0].parent, "prove", "--verify", str(proof[0]))
     assert done.returncode == 0
     assert "Verified: the digest fits" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_a_proof_that_can_not_be_saved_whole_leaves_the_old_one(
+    tmp_path: Path, proof: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    old = tmp_path / "old"
+    old.write_text("the old one")
+    again = [RELAY, "prove", "--verify", str(proof[0]), "--bounced", "expired", "--save", str(old)]
+    run = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *again],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr == f"relay: can't write {old}: File too large\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert old.read_text() == "the old one"
 
 
 def changed(file: Path, to: Path, change: Any, *, sign: bool) -> Path:
