@@ -18,7 +18,9 @@ from relay.lab.received import ReceivedMessage, ReceivedSession
 MARK_FORM: Final = re.compile(r"rlp-[0-9a-f]{8}-[0-9a-f]{8}")
 """What `mark_of` returns."""
 _DATA_NOTE: Final = re.compile(r"([1-9][0-9]*) octets of message data received")
-_CUT_NOTE: Final = re.compile(r"[0-9]+ more lines were not kept")
+_CUT_NOTE: Final = re.compile(
+    r"[0-9]+ more lines were not kept|a line of [0-9]+ characters that is no command, not kept"
+)
 _ENVELOPE: Final = frozenset({"MAIL", "RCPT", "DATA", "BDAT"})
 _SHOWN: Final = 40
 """Lines of a leaking session's transcript that become evidence."""

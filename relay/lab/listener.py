@@ -156,7 +156,12 @@ class ScenarioListener:
         )
         self._store.add(record)
         wire = SmtpWire(
-            reader, writer, log=record.log, octets=record.octets, idle_seconds=self._idle_seconds
+            reader,
+            writer,
+            log=record.log,
+            overheard=record.overheard,
+            octets=record.octets,
+            idle_seconds=self._idle_seconds,
         )
 
         def keep(message: ReceivedMessage) -> None:

@@ -6,9 +6,9 @@ here. TLS records (RFC 8446 section 5.1) are passed over: they show nothing.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
-from relay.core.transcripts import Direction, TranscriptLog
+from relay.core.transcripts import TranscriptLog
 
 _HEADER: Final = 5
 _CONTENT_TYPES: Final = range(20, 25)
@@ -17,14 +17,23 @@ _MAJOR: Final = 3
 _MAX_LINE: Final = 4096
 
 
-class Overheard:
-    """Puts the lines among octets into the transcript, once `feed` was given their line end.
+class Keep(Protocol):
+    """Keeps a client's line in the record of its session."""
 
-    `encrypted` says that the octets came under TLS and were decrypted.
+    def __call__(self, text: str, *, encrypted: bool) -> None:
+        """Keep it, or what is fit to be kept of it."""
+
+
+class Overheard:
+    """Gives `keep` the lines among octets, once `feed` was given their line end.
+
+    `log` learns that nobody answers them. `encrypted` says that the octets came under TLS and
+    were decrypted.
     """
 
-    def __init__(self, log: TranscriptLog, *, encrypted: bool) -> None:
+    def __init__(self, log: TranscriptLog, keep: Keep, *, encrypted: bool) -> None:
         self._log = log
+        self._keep = keep
         self._encrypted = encrypted
         self._buffer = bytearray()
         self._record_left = 0
@@ -76,4 +85,4 @@ class Overheard:
             self._noted = True
             self._log.note("what follows was heard and not answered")
         text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
-        self._log.command(Direction.RECEIVED, text, encrypted=self._encrypted)
+        self._keep(text, encrypted=self._encrypted)

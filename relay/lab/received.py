@@ -125,9 +125,16 @@ class SessionRecord:
         Of one that is no command, once AUTH was tried, only its length is kept: a client that does
         not wait for the refusal goes on with its password.
         """
+        self.commands.append(verb if verb in _VERBS else "?")
+        self._keep(verb, text, encrypted=encrypted)
+
+    def overheard(self, text: str, *, encrypted: bool) -> None:
+        """Keep a line that nobody answers, by the same rule; it counts as no command."""
+        self._keep(text.partition(" ")[0].upper(), text, encrypted=encrypted)
+
+    def _keep(self, verb: str, text: str, *, encrypted: bool) -> None:
         known = verb in _VERBS
         self._saw_auth = self._saw_auth or "AUTH" in text.upper()
-        self.commands.append(verb if known else "?")
         if known or not self._saw_auth:
             self.log.command(Direction.RECEIVED, text, encrypted=encrypted)
         else:

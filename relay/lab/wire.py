@@ -15,7 +15,7 @@ from typing import Final
 
 from relay.core.replies import Reply
 from relay.core.transcripts import Direction, TranscriptLog
-from relay.lab.overheard import Overheard
+from relay.lab.overheard import Keep, Overheard
 from relay.lab.received import Octets
 from relay.lab.tls_layer import HandshakeError, NeedsOctets, TlsBrokenError, TlsLayer
 
@@ -50,6 +50,7 @@ class SmtpWire:
         writer: asyncio.StreamWriter,
         *,
         log: TranscriptLog,
+        overheard: Keep,
         octets: Octets,
         idle_seconds: float,
     ) -> None:
@@ -60,7 +61,8 @@ class SmtpWire:
         self._idle_seconds = idle_seconds
         self._buffer = bytearray()
         self._tls: TlsLayer | None = None
-        self._overheard = Overheard(log, encrypted=False)
+        self._keep = overheard
+        self._overheard = Overheard(log, overheard, encrypted=False)
         self._said_goodbye = False
 
     @property
@@ -170,7 +172,11 @@ class SmtpWire:
 
     async def ignore(self) -> None:
         """Read until the client leaves, or says nothing for too long; answer nothing."""
-        heard = self._overheard if self._tls is None else Overheard(self._log, encrypted=True)
+        heard = (
+            self._overheard
+            if self._tls is None
+            else Overheard(self._log, self._keep, encrypted=True)
+        )
         heard.feed(self._buffer)
         self._buffer.clear()
         try:
@@ -198,7 +204,11 @@ class SmtpWire:
 
         What the client had said by then, or says in clear text as it learns of the end, is noted.
         """
-        heard = self._overheard if self._tls is None else Overheard(self._log, encrypted=True)
+        heard = (
+            self._overheard
+            if self._tls is None
+            else Overheard(self._log, self._keep, encrypted=True)
+        )
         heard.feed(self._buffer)
         self._buffer.clear()
         if self._tls is None:

@@ -53,6 +53,10 @@ def test_a_record_with_gaps_proves_no_absence() -> None:
     found = judged(NOTHING, long_session(*envelope(OTHER), content=b"x"))
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "leaves out lines" in found.because
+    found = judged(
+        NOTHING, session("EHLO a", "note a line of 30 characters that is no command, not kept")
+    )
+    assert found.verdict is Verdict.INCONCLUSIVE
     clear_is_allowed = replace(long_session(), receiver="no-starttls")
     claim = TlsSetting.PREFERRED
     found = judged(clear_is_allowed, scenario="no-starttls", claim=claim, reported=FINAL)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import ssl
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ def test_lines_are_heard_between_records_however_they_are_cut_up(
     parts: list[bytes], cuts: list[int]
 ) -> None:
     log = TranscriptLog(lambda: datetime.now(UTC))
-    overheard = Overheard(log, encrypted=False)
+    overheard = Overheard(log, partial(log.command, Direction.RECEIVED), encrypted=False)
     stream = b"".join(parts)
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
     for first, last in itertools.pairwise(places):
@@ -44,7 +45,7 @@ def test_lines_are_heard_between_records_however_they_are_cut_up(
 def test_a_line_without_an_end_is_heard_too_and_half_a_record_is_none() -> None:
     log = TranscriptLog(lambda: datetime.now(UTC))
     for octets in (b"MAIL FROM:<a@exam", CLIENT_HELLO[:7], b"x" * 5000):
-        overheard = Overheard(log, encrypted=False)
+        overheard = Overheard(log, partial(log.command, Direction.RECEIVED), encrypted=False)
         overheard.feed(octets)
         overheard.end()
     first, long = said(log.lines)
@@ -112,3 +113,19 @@ async def test_what_follows_the_last_word_under_tls_is_heard_as_that(lab: Lab) -
     (session,) = lab.received("good")
     assert said(session.transcript) == ["STARTTLS", "QUIT", *HEARD]
     assert session.transcript[-1].encrypted
+
+
+async def test_a_password_behind_a_refused_log_in_is_not_kept_by_a_silent_receiver(
+    lab: Lab,
+) -> None:
+    place = await lab.address("starttls-silence")
+    reader, writer = await asyncio.open_connection(place.address, place.port)
+    await reader.readline()
+    writer.write(b"AUTH CRAM-MD5\r\nSTARTTLS\r\nc2VjcmV0\r\n" + ENVELOPE)
+    writer.write_eof()
+    await reader.read()
+    writer.close()
+    await lab.wait_until_idle("starttls-silence")
+    (session,) = lab.received("starttls-silence")
+    assert "c2VjcmV0" not in str(session.transcript)
+    assert said(session.transcript)[-2:] == HEARD

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 import pytest
@@ -17,7 +18,7 @@ from lab_handshakes import verifying_context
 
 from relay.core.replies import Reply
 from relay.core.settings import TlsVersion
-from relay.core.transcripts import TranscriptLog
+from relay.core.transcripts import Direction, TranscriptLog
 from relay.lab.authority import LabAuthority
 from relay.lab.received import Octets
 from relay.lab.recipes import shipped_recipes
@@ -40,7 +41,11 @@ def make_wire(
 ) -> tuple[SmtpWire, Octets]:
     octets = Octets()
     log = TranscriptLog(lambda: datetime.now(UTC))
-    return SmtpWire(reader, writer, log=log, octets=octets, idle_seconds=idle_seconds), octets
+    keep = partial(log.command, Direction.RECEIVED)
+    wire = SmtpWire(
+        reader, writer, log=log, overheard=keep, octets=octets, idle_seconds=idle_seconds
+    )
+    return wire, octets
 
 
 def read_only(chunks: list[bytes]) -> tuple[SmtpWire, Octets]:
