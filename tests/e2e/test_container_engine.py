@@ -139,6 +139,37 @@ def test_the_commands_of_the_page_work(project: Project) -> None:
     )
 
 
+OWN_APP = f"""\
+services:
+  app:
+    image: {BASE}
+    pull_policy: never
+    command: ["python3", "/app/send.py"]
+    volumes: ["{{folder}}/examples/compose-app:/app:ro"]
+"""
+"""The application of the page's own Compose file, which nobody has built here."""
+
+
+def test_a_compose_file_of_ones_own_has_all_that_an_application_needs(project: Project) -> None:
+    """The one in docs/docker.md: its application sends, and reads why mail was refused."""
+    (own,) = re.findall(
+        r"```yaml\n(services:.*?)```", (REPOSITORY / "docs/docker.md").read_text(), re.DOTALL
+    )
+    folder = project.folder / "own"
+    folder.mkdir(mode=0o755)
+    (folder / "docker-compose.yml").write_text(own)
+    override = OWN_APP.format(folder=project.folder)
+    (folder / "docker-compose.override.yml").write_text(override)
+    (folder / "policy.yaml").write_text("tls: Required Verify\n")
+    in_it = replace(project, folder=folder, name="own")
+    try:
+        said = in_it.compose("run", "--rm", "app", code=1)
+    finally:
+        in_it.compose("down", "--volumes", code=None)
+    assert "anyone@good.lab.test: accepted" in said
+    assert "cause:  A certificate of the host's chain has expired." in said
+
+
 OVERRIDE = f"""\
 services:
   maps: {{build: {{args: {{BASE: "{BASE}", PIP_NO_INDEX: "1", PIP_FIND_LINKS: /wheels}}}}}}
