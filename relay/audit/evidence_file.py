@@ -135,5 +135,5 @@ def _evidence_doubts(where: str, evidence: TlsEvidence) -> Iterator[tuple[str, s
     for number, pem in enumerate(evidence.chain):
         try:
             x509.load_pem_x509_certificate(pem.encode("ascii"))
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             yield f"{where}.chain.{number}", "not a certificate in PEM"

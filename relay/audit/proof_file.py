@@ -117,7 +117,7 @@ def load(text: str) -> Reading:
     """Read a file and judge it again; raise ProofFileError."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProofFileError(f"it is no JSON: {error}") from error
     if not isinstance(data, dict) or set(data) != _KEYS:
         raise ProofFileError(f"it needs the keys {', '.join(sorted(_KEYS))} and no other")

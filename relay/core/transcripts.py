@@ -134,7 +134,7 @@ class TranscriptLog:
         if self._in_auth:
             return "[redacted]"
         self._in_auth = text[4:5].isspace()
-        if not text[4:].strip():
+        if not (self._in_auth and text[4:].strip()):
             return text
         found = _AUTH.fullmatch(text)
         if found is None:

@@ -85,7 +85,7 @@ class _Look:
             raise _BadLineError("there is nothing behind the line of kind end")
         elif kind == "end":
             self._end(data)
-        elif kind in KINDS:
+        elif isinstance(kind, str) and kind in KINDS:
             self._counts[kind] += 1
             self._record(_batch(data), kind)
         else:
@@ -135,7 +135,8 @@ def _object(line: bytes) -> dict[str, Any]:
         data = json.loads(line)
     except json.JSONDecodeError as error:
         raise _BadLineError(f"this is no JSON: {error.msg}", error.colno) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Octets that are no UTF-8, a number of thousands of digits, brackets without end.
         raise _BadLineError("this is no JSON") from error
     if not isinstance(data, dict):
         raise _BadLineError("this is no JSON object")

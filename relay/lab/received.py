@@ -122,8 +122,9 @@ class SessionRecord:
     def command(self, verb: str, text: str, *, encrypted: bool) -> None:
         """Keep a client's line, whose first word in upper case is `verb`.
 
-        Of one that is no command, once AUTH was tried, only its length is kept: a client that does
-        not wait for the refusal goes on with its password.
+        Of one that is no command, once AUTH was said, only its length is kept: a client that does
+        not wait for the refusal goes on with its password. AUTH itself and nothing that merely
+        looks like it: what else a client says to a host that refused it is the proof of a leak.
         """
         self.commands.append(verb if verb in _VERBS else "?")
         self._keep(verb, text, encrypted=encrypted)
@@ -134,8 +135,8 @@ class SessionRecord:
 
     def _keep(self, verb: str, text: str, *, encrypted: bool) -> None:
         known = verb in _VERBS
-        self._saw_auth = self._saw_auth or "AUTH" in text.upper()
-        if known or not self._saw_auth:
+        self._saw_auth = self._saw_auth or verb == "AUTH"
+        if known or not (self._saw_auth or text.lstrip()[:5].upper() == "AUTH "):
             self.log.command(Direction.RECEIVED, text, encrypted=encrypted)
         else:
             self.log.note(f"a line of {len(text)} characters that is no command, not kept")

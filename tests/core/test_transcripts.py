@@ -79,6 +79,7 @@ def test_lines_tell_who_spoke_when_and_whether_tls_protected_it() -> None:
         ("AUTH LOGIN", "AUTH LOGIN"),
         ("AUTH", "AUTH"),
         ("AUTH ", "AUTH "),
+        ("Author: somebody", "Author: somebody"),
         # Without a mechanism, or with something else than a blank behind it.
         ("AUTH c2VjcmV0", "AUTH [redacted]"),
         ("AUTH AGFwcABvcGVuc2VzYW1l", "AUTH [redacted]"),

@@ -209,7 +209,16 @@ async def test_bad_lines_are_all_told_and_nothing_is_made(tmp_path: Path) -> Non
     [
         ("", "the file is empty"),
         ("From: me\n" * 50, ":1:1: this is no JSON"),
+        ("[" * 100_000, ":1:1: this is no JSON"),
+        ('{"kind": ' + "9" * 5000 + "}\n", ":1:1: this is no JSON"),
         ('{"kind": "journal", "format": 99}\n', "format 1 alone"),
+        (
+            (
+                '{"kind": "journal", "format": 1}\n{"kind": ["end"]}\n'
+                '{"kind": "end", "message": 0, "session": 0, "attempt": 0, "bounce": 0}\n'
+            ),
+            ":2:1: a line is of one of the kinds",
+        ),
         ('{"kind": "journal", "format": 1}\n', "cut off"),
         ('{"kind": "journal", "format": 1}\n{"kind": "end", "message": 3}\n', "3 messages"),
     ],

@@ -328,6 +328,18 @@ async def test_a_password_that_follows_a_refused_auth_is_not_kept(lab: Lab) -> N
     assert not [secret for secret in secrets if secret.upper() in kept]
 
 
+async def test_what_merely_looks_like_auth_hides_nothing(lab: Lab) -> None:
+    said = ["Author: somebody", "Subject: shown to a host that took no mail", "X-AUTH PLAIN: a"]
+    await dialog(
+        await lab.address("no-starttls"),
+        ("EHLO auth.client.test", "250"),
+        *((line, "500") for line in said),
+        ("QUIT", "221"),
+    )
+    session = await only_session(lab, "no-starttls")
+    assert {line.text for line in session.transcript} >= set(said)
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login"])
 async def test_credentials_are_taken_seen_and_not_kept(lab: Lab, mechanism: str) -> None:
     client = await connect(await lab.address("no-starttls"))
