@@ -27,7 +27,9 @@ def demo(
     *,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this scenario; may be given several times."),
+        typer.Option(
+            metavar="NAMES", help="Only these scenarios, by commas; may be given several times."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
 ) -> None:
@@ -41,11 +43,12 @@ def demo(
     from relay.audit.expectations import EXPECTATIONS
     from relay.core.settings import TlsSetting
     from relay.lab.availability import why_unavailable
-    from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS
+    from relay.lab.catalogue import LAB_SCENARIOS, SCENARIOS, UnknownScenario
 
-    wanted = scenario or list(SCENARIOS)
+    asked = [name.strip() for names in scenario or () for name in names.split(",")]
+    wanted = list(dict.fromkeys(asked)) or list(SCENARIOS)
     if unknown := [name for name in wanted if name not in SCENARIOS]:
-        fail(f"no scenario is named {unknown[0]!r}", hint="List them with: relay lab list")
+        fail(str(UnknownScenario(unknown[0])), hint="List them with: relay lab list")
     if gaps := [name for name in wanted if name not in EXPECTATIONS]:
         fail(f"no expectation is written for {gaps[0]!r}", code=ExitCode.UNDETERMINED)
     receivers = {name: LAB_SCENARIOS[name] for name in wanted if name in LAB_SCENARIOS}

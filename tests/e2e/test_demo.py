@@ -96,10 +96,17 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
     )
 
 
+def test_scenarios_are_named_by_commas_as_those_of_a_proof_are() -> None:
+    result = CliRunner().invoke(app, ["demo", "--scenario", "good, user-unknown", "--json"])
+    assert result.exit_code == 0, result.output
+    cells = json.loads(result.stdout)
+    assert {cell["scenario"] for cell in cells} == {"good", "user-unknown"}
+
+
 def test_an_unknown_scenario_is_a_usage_error() -> None:
-    result = CliRunner().invoke(app, ["demo", "--scenario", "nonsense"])
+    result = CliRunner().invoke(app, ["demo", "--scenario", "good,expird"])
     assert result.exit_code == 2
-    assert "nonsense" in result.stderr
+    assert "no scenario 'expird'; did you mean expired" in result.stderr
 
 
 @pytest.mark.parametrize(("scenarios", "code"), [(("good", "rc4-only"), 0), (("rc4-only",), 3)])
