@@ -29,7 +29,7 @@ async def test_mail_waits_for_a_name_server_that_died(start: Start, trouble: Tro
         async with names.running():
             policy = (
                 "tls: Off\nreply: queued\n"
-                f"dns: {{server: '127.0.0.1:{names.server.port}', timeout: 500ms}}\n"
+                f"dns: {{server: '127.0.0.1:{names.server.port}', timeout: 2s}}\n"
                 f"routes: [{{match: mail.test, to: 'mx:mail.test:{host.port}'}}]\n"
             )
             async with start(policy, clock=clock, observer=watcher) as running:

@@ -72,7 +72,7 @@ def peer_that(at: str, does: Step, tls: ssl.SSLContext) -> Peer:
 
 def policy(peer: Peer, reply: str = "queued") -> str:
     return (
-        "tls: Required\nconnect_timeout: 2s\ncommand_timeout: 400ms\n"
+        "tls: Required\nconnect_timeout: 5s\ncommand_timeout: 2s\n"
         f"reply: {reply}\nroutes: [{{match: bad.test, to: '127.0.0.1:{peer.hop.port}'}}]\n"
     )
 
