@@ -15,13 +15,15 @@ from typer.main import get_command
 
 from relay.cli.app import app
 from relay.cli.console import ExitCode
+from relay.cli.streams import READER_GONE
 
 PAGE: Final = Path(__file__).parent / "cli.md"
-EXIT_CODES: Final[Mapping[ExitCode, str]] = {
+EXIT_CODES: Final[Mapping[int, str]] = {
     ExitCode.AS_EXPECTED: "as expected",
     ExitCode.FINDING: "the finding: refused, leaked, not as expected, damaged",
     ExitCode.USAGE: "used wrongly: an option that there is not, a file that can't be read",
     ExitCode.UNDETERMINED: "could not be determined: nothing on record, nobody answered",
+    READER_GONE: "ended without a word, since nobody reads the output any more",
 }
 _INTRODUCTION: Final = """\
 <!-- Made by docs/build_cli_page.py from the commands. -->
@@ -37,8 +39,8 @@ colours. An option with an environment variable takes its value from there where
 doesn't have it.
 """
 _CODES: Final = """\
-Where a command's codes mean something narrower, it says so below. A command whose output is read no
-more, as in `relay codes | head -1`, ends without a word and with 141, as `cat` does.
+Where a command's codes mean something narrower, it says so below. In `relay codes | head -1` the
+first ends with 141, as `cat` does.
 """
 _ALONE: Final = """\
 `relay --version` prints the version, and `relay --help` the list of commands;
@@ -60,7 +62,7 @@ def page() -> str:
         for path, command, _ in commands
         if not isinstance(command, TyperGroup)
     ]
-    codes = [f"| {code.value} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    codes = [f"| {int(code)} | {meaning} |" for code, meaning in EXIT_CODES.items()]
     parts = [
         _INTRODUCTION,
         "\n".join(["| command | what it does |", "|---|---|", *listed]) + "\n",

@@ -15,7 +15,7 @@ from relay.cli.console import ExitCode
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Why a redirection takes no more."""
-_READER_GONE: Final = 128 + 13
+READER_GONE: Final = 128 + 13
 """What a shell says of a filter that SIGPIPE ended, as `cat` and `grep` are: 141."""
 
 
@@ -62,7 +62,7 @@ def _first(error: Exception) -> Exception:
 
 def _end_quietly() -> NoReturn:
     _discard(1, 2)
-    sys.exit(_READER_GONE)
+    sys.exit(READER_GONE)
 
 
 def _end(why: str) -> NoReturn:

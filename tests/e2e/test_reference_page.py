@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from relay.cli.app import app
 from relay.cli.console import ExitCode
+from relay.cli.streams import READER_GONE
 from relay.config.schema import policy_schema
 
 DOCS = REPOSITORY / "docs"
@@ -57,5 +58,5 @@ def test_every_command_and_exit_code_has_its_place() -> None:
     assert len(every) > 30
     assert re.findall(r"^\| \[`(.+)`\]\(#", text, re.MULTILINE) == every
     assert re.findall(r"^```\n(relay[a-z -]+?) [\[{]", text, re.MULTILINE) == every
-    codes = re.findall(r"^\| (\d) \| .+ \|$", text, re.MULTILINE)
-    assert codes == [str(code.value) for code in ExitCode]
+    codes = re.findall(r"^\| (\d+) \| .+ \|$", text, re.MULTILINE)
+    assert codes == [str(int(code)) for code in (*ExitCode, READER_GONE)]
