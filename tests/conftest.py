@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from relay.testing.loading import load_in_one_thread
 
 # Each module of the tests has a name of its own, so that all rooms can share their helpers.
 sys.path += [str(room) for room in sorted(Path(__file__).parent.iterdir()) if room.is_dir()]
@@ -24,16 +25,6 @@ LOOP = "RELAY_TEST_LOOP"
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if not os.environ.get("CI"):
     settings.load_profile("any-speed")
-
-LOADED_IN_THREADS = (
-    "relay.engine.tries",
-    "relay.lab.chains",
-    "relay.lab.fault_overlay",
-    "relay.lab.listener",
-    "relay.lab.name_server",
-    "relay.lab.recipes",
-    "relay.lookup.records",
-)
 
 UNPACKED_EXIM = Path(__file__).parents[1] / ".cache/exim/usr/sbin"
 """Where `tests/judges/unpack-exim` puts the judge that can't be installed beside Postfix."""
@@ -49,13 +40,8 @@ class UvloopForAll:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the event loop, and load what a relay loads in threads.
-
-    pytest parses modules of ours anew after each change, and some versions of Python can't parse
-    in two threads at once (CPython issue 106905): an import then ends in a SystemError.
-    """
-    for module in LOADED_IN_THREADS:
-        import_module(module)
+    """Choose the event loop, and load what a relay loads in threads."""
+    load_in_one_thread()
     match os.environ.get(LOOP, "asyncio"):
         case "asyncio":
             pass

@@ -110,8 +110,10 @@ def make_mail_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeMa
     It takes a policy, and settings in place of the policy's own keys by name. What one relay
     received stays until its `clear`. All trust one authority.
     """
+    from relay.testing.loading import load_in_one_thread
     from relay.testing.running import running
 
+    load_in_one_thread()
     certificates = tmp_path_factory.mktemp("mail-relay") / "certs"
     with ExitStack() as stack:
 
