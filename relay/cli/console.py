@@ -32,12 +32,15 @@ class ExitCode(IntEnum):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console: colours only on a terminal, and 80 columns where there is none."""
-    from rich.console import Console
-
+    """Return a console: colours on a terminal alone, else 80 columns and no padding."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 80
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False, markup=True)
+    if stream.isatty():
+        from rich.console import Console
+
+        return Console(file=stream, highlight=False, soft_wrap=False, markup=True)
+    from relay.cli.plain_console import PlainConsole
+
+    return PlainConsole(file=stream, width=80, highlight=False, soft_wrap=False, markup=True)
 
 
 def print_json(data: Json) -> None:

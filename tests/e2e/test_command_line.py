@@ -282,6 +282,28 @@ def test_a_reader_that_takes_the_first_line_gets_it(tmp_path: Path) -> None:
     assert (run.stdout, run.stderr) == ("[\n  {\n", "141\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lab", "list"),
+        ("lab", "show", "expired"),
+        ("certs", "list"),
+        ("codes",),
+        ("codes", "4.7.5"),
+    ],
+    ids=" ".join,
+)
+def test_lines_that_are_piped_end_where_their_text_does(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    run = subprocess.run(
+        [RELAY, *words], env=environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    lines = run.stdout.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
 def test_a_closed_output_fails_no_command(tmp_path: Path) -> None:
     run = subprocess.run(
         ["/bin/sh", "-c", 'exec "$0" policy list >&-', RELAY],
