@@ -14,9 +14,11 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol, assert_never
+from functools import partial
+from typing import Final, Protocol, assert_never
 
 from relay.core.addresses import Domain
 from relay.core.destinations import (
@@ -42,6 +44,10 @@ AddressLookup = Callable[[str, int], Awaitable[tuple[str, ...]]]
 """Turns a host name and a port into numeric addresses; raises OSError as getaddrinfo does."""
 
 LOOKUP_TIMEOUT = timedelta(seconds=5)
+
+_THREADS: Final = ThreadPoolExecutor(32, thread_name_prefix="lookup")
+"""For the system's resolver alone: where no name server answers, it keeps a thread for seconds, and
+asyncio's own, a few more than there are processors, are what the journal and the pages live by."""
 
 _NO_HOST_ERRORS = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -97,8 +103,8 @@ class LabNames(Protocol):
 
 async def system_lookup(host: str, port: int) -> tuple[str, ...]:
     """Ask the system's resolver (`getaddrinfo`, RFC 6724 order); raise OSError where it fails."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_THREADS, ask)
     return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
+import threading
 from datetime import timedelta
 
 import pytest
@@ -109,6 +111,33 @@ async def test_the_system_knows_localhost() -> None:
     addresses = await system_lookup("localhost", 25)
     assert set(addresses) & {"127.0.0.1", "::1"}
     assert len(set(addresses)) == len(addresses)
+
+
+async def test_look_ups_that_hang_leave_threads_to_all_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answered = threading.Semaphore(0), threading.Event()
+    threads_of_asyncio = min(32, (os.cpu_count() or 1) + 4)
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.release()
+        answered.wait()
+        return [(None, None, None, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with asyncio.TaskGroup() as tasks:
+        found = [
+            tasks.create_task(system_lookup(f"mx{n}.peer.test", 25))
+            for n in range(threads_of_asyncio)
+        ]
+        try:
+            # Were they asyncio's own, this would wait for an answer that nobody gives.
+            async with asyncio.timeout(10):
+                for _ in found:
+                    await asyncio.to_thread(asked.acquire)
+        finally:
+            answered.set()
+    assert {task.result() for task in found} == {("127.0.0.1",)}
 
 
 def chained(
