@@ -111,7 +111,9 @@ def report_bounces(
     ] = None,
     state: StateOption = None,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print the rows as CSV, for a spreadsheet.")
+    ] = False,
 ) -> None:
     """Report what bounced, the worst first.
 
@@ -179,23 +181,20 @@ def _as_json(row: ReportRow, contacts: dict[str, list[Contact]] | None) -> Json:
 def _write_csv(
     rows: tuple[ReportRow, ...], by: ReportBy, contacts: dict[str, list[Contact]]
 ) -> None:
-    import csv
-    import io
     from datetime import UTC
 
     from relay.core.contacts import address_key
+    from relay.formats.spreadsheet import spreadsheet_csv
 
-    out = io.StringIO(newline="")
-    table = csv.writer(out)
     head = [by.value, "bounces", "hard", "addresses", "first", "last", "latest"]
     with_contacts = by.value == "contact"
-    table.writerow([*head, "records"] if with_contacts else head)
+    table: list[list[str | int]] = [[*head, "records"] if with_contacts else [*head]]
     for row in rows:
-        cells = [row.what, row.count, row.hard, row.addresses]
+        cells: list[str | int] = [row.what, row.count, row.hard, row.addresses]
         cells += [f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for at in (row.first_at, row.last_at)]
         cells.append(row.latest)
         if with_contacts:
             of = contacts.get(address_key(row.what), ())
             cells.append("; ".join(f"{contact.object.value} {contact.id}" for contact in of))
-        table.writerow(cells)
-    typer.echo(out.getvalue(), nl=False)
+        table.append(cells)
+    typer.echo(spreadsheet_csv(table), nl=False)

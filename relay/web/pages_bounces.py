@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from io import StringIO
 from typing import Final
 from urllib.parse import urlencode
 
@@ -13,6 +11,7 @@ from fastapi.responses import Response
 from relay.core.addresses import Domain, parse_domain
 from relay.core.bounce_report import ReportBy, bounce_report
 from relay.core.records import Bounce
+from relay.formats.spreadsheet import spreadsheet_csv
 from relay.journal.sqlite_reader import code_parts
 from relay.web.bounce_routes import report_of
 from relay.web.pages_kit import Pages
@@ -22,7 +21,6 @@ PAGE: Final = 50
 COUNTED: Final = 1000
 """The newest bounces, which the page counts; the CSV file counts all."""
 _COLUMNS: Final = ("what", "count", "hard", "addresses", "first_at", "last_at", "latest")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def bounce_pages(served: ServedRelay, pages: Pages) -> APIRouter:
@@ -92,15 +90,10 @@ def _bounces(
 
 
 def _csv(served: ServedRelay, by: ReportBy) -> Response:
-    """Return the report for a spreadsheet, which must take nothing in it for a formula."""
-    out = StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    for row in report_of(served.journal, by, None):
-        cells = (str(getattr(row, column)) for column in _COLUMNS)
-        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+    rows = report_of(served.journal, by, None)
+    cells = ([str(getattr(row, column)) for column in _COLUMNS] for row in rows)
     return Response(
-        out.getvalue().encode("utf-8", "replace"),
+        spreadsheet_csv([_COLUMNS, *cells]).encode("utf-8", "replace"),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="bounces-by-{by.value}.csv"'},
     )

@@ -145,6 +145,29 @@ def test_contacts_before_any_relay_served(tmp_path: Path) -> None:
     assert len(rows(run(tmp_path, "contacts", "export"))) == 3
 
 
+def test_what_contacts_are_exported_to_gets_their_cells_as_they_are(tmp_path: Path) -> None:
+    """`relay contacts import` reads them again, and Salesforce does, too."""
+    (tmp_path / "second").mkdir()
+    given = "Id,Email,FirstName\n1,=ann@b.test,+Ann\n"
+    run(tmp_path, "contacts", "import", "-", stdin=given)
+    exported = run(tmp_path, "contacts", "export").output
+    run(tmp_path / "second", "contacts", "import", "-", stdin=exported)
+    (again,) = rows(run(tmp_path / "second", "contacts", "list", "--csv"))
+    assert (again["Email"], again["FirstName"]) == ("=ann@b.test", "+Ann")
+
+
+def test_a_spreadsheet_takes_nothing_in_the_report_for_a_formula(filled: Path) -> None:
+    async def bounce() -> None:
+        async with open_journal(filled / "journal.sqlite3", bounce_lines=None) as journal:
+            await journal.writer.write(Batch(bounces=(a_bounce(3, recipient="=cmd@d.test"),)))
+
+    asyncio.run(bounce())
+    found = rows(run(filled, "bounces", "report", "--csv"))
+    assert [row["contact"] for row in found if "cmd" in row["contact"]] == ["'=cmd@d.test"]
+    told = json.loads(run(filled, "bounces", "report", "--json").output)
+    assert "=cmd@d.test" in [row["what"] for row in told]
+
+
 def test_the_report_of_contacts_that_bounced(filled: Path) -> None:
     table = run(filled, "bounces", "report").output
     assert max(map(len, table.splitlines())) <= 80
