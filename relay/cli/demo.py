@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli import completion
 from relay.cli.console import ExitCode, console, fail, print_json
 from relay.cli.progress import progress_bar
 
@@ -28,7 +29,9 @@ def demo(
     scenario: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAMES", help="Only these scenarios, by commas; may be given several times."
+            metavar="NAMES",
+            autocompletion=completion.scenarios,
+            help="Only these scenarios, by commas; may be given several times.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from relay.cli import completion
 from relay.cli.console import console, fail, print_json
 from relay.cli.lab_export import lab_export, print_hosts
 from relay.cli.lab_scripts import script_schema
@@ -40,7 +41,11 @@ _ANSWERS_SHOWN: Final = 3
 def list_scenarios(
     family: Annotated[
         str | None,
-        typer.Option("--family", help="Only this family: honest, starttls, handshake, ..."),
+        typer.Option(
+            "--family",
+            autocompletion=completion.family,
+            help="Only this family: honest, starttls, handshake, ...",
+        ),
     ] = None,
     as_json: JsonOption = False,
     hosts: Annotated[
@@ -80,7 +85,12 @@ def list_scenarios(
 
 @app.command("show")
 def show_scenario(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A scenario's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=completion.scenario, help="A scenario's name."
+        ),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Show what a scenario does, and what each setting makes of it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli import completion
 from relay.cli.console import ExitCode, counted, fail, print_json
 from relay.cli.state import StateDir, StateOption
 
@@ -30,6 +31,7 @@ PolicyOption = Annotated[
         "-p",
         envvar="RELAY_POLICY",
         metavar="FILE|NAME",
+        autocompletion=completion.policy,
         help="Policy file, or the name of a shipped policy.",
     ),
 ]
@@ -78,7 +80,11 @@ def open_policy(name_or_path: str) -> Policy:
 def lint(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Policy files, or names of shipped policies."),
+        typer.Argument(
+            metavar="FILE...",
+            autocompletion=completion.policy,
+            help="Policy files, or names of shipped policies.",
+        ),
     ],
     *,
     strict: Annotated[
@@ -303,7 +309,12 @@ def schema() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped policy's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=completion.policy, help="A shipped policy's name."
+        ),
+    ],
 ) -> None:
     """Print a shipped policy with its comments, to begin one's own with."""
     from relay.config.policy_file import PolicyNotFoundError, find_shipped_policy

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from relay.cli import completion
 from relay.cli.console import ExitCode, fail, say
 from relay.cli.lab_serve import AddressesOption, BasePortOption
 from relay.cli.reporting import HtmlOption, JunitOption, ReportJsonOption, deliver
@@ -24,12 +25,18 @@ def prove(
         typer.Option(metavar="HOST:PORT", help="The relay to prove; without it, this one."),
     ] = None,
     claims: Annotated[
-        str, typer.Option(metavar="SETTING", help="The setting that is said to be in force.")
+        str,
+        typer.Option(
+            metavar="SETTING",
+            autocompletion=completion.setting,
+            help="The setting that is said to be in force.",
+        ),
     ] = "required-verify",
     scenarios: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
+            autocompletion=completion.receivers_or_families,
             help="Scenarios or their families, by commas; good always comes first. "
             "[default: honest,starttls,handshake,certificate]",
         ),
@@ -86,6 +93,7 @@ def prove(
         str | None,
         typer.Option(
             metavar="NAMES",
+            autocompletion=completion.receivers,
             help="With --verify: scenarios for which the sender was told, where the lab can't "
             "see it, that it gave up. Your word, and recorded as that.",
         ),

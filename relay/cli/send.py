@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli import completion
 from relay.cli.console import ExitCode, fail, print_json
 from relay.cli.send_view import as_json, exit_code, follow, tell
 from relay.cli.serving import read_serving
@@ -66,6 +67,7 @@ def send(
         typer.Option(
             "--policy",
             metavar="NAME|FILE",
+            autocompletion=completion.policy,
             help="Start a relay under this policy, and its lab, for this message alone.",
         ),
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli import completion
 from relay.cli.console import ExitCode, counted, fail
 from relay.cli.moments import FORMS, moment
 from relay.cli.reporting import HtmlOption, JunitOption, ReportJsonOption, deliver
@@ -56,13 +57,19 @@ def what_if(  # noqa: PLR0917 - one option each
     ] = None,
     to_policy: Annotated[
         str | None,
-        typer.Option("--to", metavar="POLICY", help="The policy as it would be: file or name."),
+        typer.Option(
+            "--to",
+            metavar="POLICY",
+            autocompletion=completion.policy,
+            help="The policy as it would be: file or name.",
+        ),
     ] = None,
     from_policy: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="POLICY",
+            autocompletion=completion.policy,
             help="The policy as it is [default: that of the newest message on record].",
             show_default=False,
         ),
