@@ -17,3 +17,4 @@ class PlainConsole(Console):
         with self.capture() as printed:
             super().print(*objects, **options)
         self.file.write(_PADDING.sub("", printed.get()))
+        self.file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from e2e_command import RELAY, environment, relay, serving
+from rich.table import Table
 from typer.testing import CliRunner
 
 from relay.cli.app import _GROUPS, app
+from relay.cli.plain_console import PlainConsole
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -302,6 +305,15 @@ def test_lines_that_are_piped_end_where_their_text_does(
     lines = run.stdout.splitlines()
     assert len(lines) > 5
     assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_what_is_piped_is_seen_as_soon_as_it_is_printed() -> None:
+    seen = io.BytesIO()
+    out = PlainConsole(file=io.TextIOWrapper(seen, encoding="utf-8"), width=20)
+    grid = Table.grid(expand=True)
+    grid.add_row("one", "two")
+    out.print(grid)
+    assert seen.getvalue() == b"one       two\n"
 
 
 def test_a_closed_output_fails_no_command(tmp_path: Path) -> None:
