@@ -36,8 +36,8 @@ from relay.tls.trust import TrustStores
 
 OPTIONS = SessionOptions(
     local_hostname="probe.test",
-    connect_timeout=timedelta(seconds=2),
-    command_timeout=timedelta(seconds=2),
+    connect_timeout=timedelta(seconds=5),
+    command_timeout=timedelta(seconds=5),
     allow_external=False,
 )
 BY_TURNS = {"greylist", "rotates", "rate-limit"}
