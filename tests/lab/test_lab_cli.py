@@ -118,8 +118,8 @@ def test_every_recipe_that_a_receiver_shows_is_named() -> None:
 
 
 def test_lab_show_says_how_a_host_is_reached() -> None:
-    assert "host mx.good.lab.test " in run("lab", "show", "good")
-    assert "host wildcard-too-wide.test " in run("lab", "show", "wildcard-too-wide")
+    assert "host mx.good.lab.test\n" in run("lab", "show", "good")
+    assert "host wildcard-too-wide.test\n" in run("lab", "show", "wildcard-too-wide")
     assert "host reached by its IP address" in " ".join(
         run("lab", "show", "ip-address-host").split()
     )
