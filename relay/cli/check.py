@@ -148,7 +148,7 @@ def check(
         certificates=StateDir.of(state).certificates,
     )
     total = len(wanted.targets)
-    with progress_bar(console(stderr=True), "checking", total=total, as_json=as_json) as update:
+    with progress_bar(console(stderr=True), "checking", total=total, hidden=as_json) as update:
         checks = run_checks(wanted, lambda _: update(advance=1))
     if save is not None:
         _save(save, checks)

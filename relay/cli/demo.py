@@ -62,7 +62,7 @@ def demo(
     if not wanted:
         raise typer.Exit(ExitCode.UNDETERMINED)
     total = len(wanted) * len(TlsSetting)
-    with progress_bar(console(stderr=True), "sending", total=total, as_json=json) as update:
+    with progress_bar(console(stderr=True), "sending", total=total, hidden=json) as update:
         cells = _run(
             wanted,
             lambda name, setting: update(advance=1, description=f"{name}, {setting.label}"),

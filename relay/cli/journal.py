@@ -45,7 +45,7 @@ def check(
     path = StateDir.of(state).journal
     with (
         _errors(path),
-        progress_bar(console(stderr=True), "checking", total=None, as_json=as_json) as update,
+        progress_bar(console(stderr=True), "checking", total=None, hidden=as_json) as update,
     ):
         found = check_journal(path, lambda records: update(advance=records))
     if as_json:
@@ -113,11 +113,11 @@ def export(
 
     path = StateDir.of(state).journal
     # A bar between the lines of a terminal could not be read.
-    shown = output is not None or not sys.stdout.isatty()
+    hidden = output is None and sys.stdout.isatty()
     with (
         _errors(path),
         _target(output) as out,
-        progress_bar(console(stderr=True), "exporting", total=None, as_json=not shown) as update,
+        progress_bar(console(stderr=True), "exporting", total=None, hidden=hidden) as update,
     ):
         count = 0
         for line in _told(export_lines(path), update):
@@ -155,7 +155,7 @@ def import_journal(
     try:
         with (
             file.open("rb") as lines,
-            progress_bar(err, "reading the export", total=None, as_json=False) as update,
+            progress_bar(err, "reading the export", total=None) as update,
         ):
             found = look_at(_told(lines, update))
     except OSError as error:
@@ -177,7 +177,7 @@ def import_journal(
     with (
         _errors(path),
         file.open("rb") as lines,
-        progress_bar(err, "importing", total=total, as_json=False) as update,
+        progress_bar(err, "importing", total=total) as update,
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -62,8 +62,8 @@ def export(
         from relay.formats.email_log_order import in_order
 
         # A bar between the rows of a terminal could not be read.
-        shown = not as_json and (output is not None or not sys.stdout.isatty())
-        found = in_order(_records(journal, begin, shown=shown), since=begin, until=end)
+        hidden = as_json or (output is None and sys.stdout.isatty())
+        found = in_order(_records(journal, begin, hidden=hidden), since=begin, until=end)
         with _target(output) as out:
             count = _write(out, found, as_json=as_json)
     if output is not None:
@@ -73,12 +73,12 @@ def export(
 
 
 def _records(
-    journal: JournalReader, since: datetime | None, *, shown: bool
+    journal: JournalReader, since: datetime | None, *, hidden: bool
 ) -> Iterator[MessageRecord]:
     """Yield all messages of which anything happened since, and maybe others; tell how far it is."""
     total = None if since else journal.counts().messages
     with progress_bar(
-        console(stderr=True), "reading the journal", total=total, as_json=not shown
+        console(stderr=True), "reading the journal", total=total, hidden=hidden
     ) as update:
         after = None
         while page := journal.records(PAGE, after=after, since=since, events=True):

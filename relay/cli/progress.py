@@ -24,18 +24,20 @@ class Update(Protocol):
 
 @contextmanager
 def progress_bar(
-    err: Console, description: str, *, total: int | None, as_json: bool
+    err: Console, description: str, *, total: int | None, hidden: bool = False
 ) -> Iterator[Update]:
     """Show a bar while the block runs, and nothing of it afterwards.
 
-    It is shown on a terminal alone, and not beside JSON, which is for a program. `total` are the
-    steps to take, None where nobody has counted them.
+    It is shown on a terminal alone, and `hidden` there too beside JSON, which is for a program, and
+    beside lines that go to the same terminal. `total` are the steps to take, None where nobody has
+    counted them.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
-    hidden = as_json or not err.is_terminal
-    with Progress(*columns, console=err, transient=True, disable=hidden) as bar:
+    with Progress(
+        *columns, console=err, transient=True, disable=hidden or not err.is_terminal
+    ) as bar:
         task = bar.add_task(description, total=total)
 
         def update(

@@ -176,7 +176,7 @@ def _told(total: int, *, wait: timedelta, by_hand: bool, as_json: bool) -> Itera
     known: dict[str, Verdict] = {}
     first = f"waiting for the known-good message, {wait.total_seconds():g} s at most"
     begin = "settled" if by_hand else first
-    with progress_bar(err, begin, total=total, as_json=as_json) as update:
+    with progress_bar(err, begin, total=total, hidden=as_json) as update:
 
         def tell(proofs: Mapping[str, ScenarioProof]) -> None:
             settled = sum(proof.verdict is not Verdict.INCONCLUSIVE for proof in proofs.values())

@@ -59,7 +59,7 @@ def run(
 ) -> Probes:
     """Probe domains side by side, with progress on a terminal; keep what was found in the cache."""
     err = console(stderr=True)
-    with progress_bar(err, "probing", total=len(asked), as_json=as_json) as update:
+    with progress_bar(err, "probing", total=len(asked), hidden=as_json) as update:
         records = asyncio.run(
             _probe(
                 asked,

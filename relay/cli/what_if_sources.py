@@ -79,7 +79,7 @@ def messages_of(
     err = console(stderr=True)
     # How many of them are new enough, nobody has counted.
     total = None if since else journal.counts().messages
-    with progress_bar(err, "reading the journal", total=total, as_json=as_json) as update:
+    with progress_bar(err, "reading the journal", total=total, hidden=as_json) as update:
         after = None
         while page := journal.records(PAGE, after=after, since=since, sessions=False):
             for record in page:

@@ -172,13 +172,7 @@ class SmtpWire:
 
     async def ignore(self) -> None:
         """Read until the client leaves, or says nothing for too long; answer nothing."""
-        heard = (
-            self._overheard
-            if self._tls is None
-            else Overheard(self._log, self._keep, encrypted=True)
-        )
-        heard.feed(self._buffer)
-        self._buffer.clear()
+        heard = self._listener()
         try:
             with suppress(ConnectionEnded):
                 while True:
@@ -204,13 +198,7 @@ class SmtpWire:
 
         What the client had said by then, or says in clear text as it learns of the end, is noted.
         """
-        heard = (
-            self._overheard
-            if self._tls is None
-            else Overheard(self._log, self._keep, encrypted=True)
-        )
-        heard.feed(self._buffer)
-        self._buffer.clear()
+        heard = self._listener()
         if self._tls is None:
             if not self._said_goodbye and not self._writer.is_closing():
                 await self.linger()
@@ -263,6 +251,17 @@ class SmtpWire:
                 with suppress(ConnectionEnded):
                     await self._flush(self._tls)
                 raise ConnectionEnded(str(error)) from error
+
+    def _listener(self) -> Overheard:
+        """Return what notes all that is said from now on, told of what was said and not read."""
+        heard = (
+            self._overheard
+            if self._tls is None
+            else Overheard(self._log, self._keep, encrypted=True)
+        )
+        heard.feed(self._buffer)
+        self._buffer.clear()
+        return heard
 
     def _discard_unread(self) -> None:
         self._octets.discarded += len(self._buffer)
